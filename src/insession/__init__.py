@@ -1,0 +1,118 @@
+"""insession: the session layer for Python.
+
+One engine for every kind of session that a program holds: each has an id, an owner, deadlines, data,
+events, and work that stops when the session ends. Embedded (memory, SQLite) by default.
+
+    async with insession.connect("sqlite:///sessions.db") as engine:
+        session = await engine.open(owner="ann", idle=3600, data={"lang": "en"})
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from insession.errors import (
+    Closed,
+    ConfigurationError,
+    Conflict,
+    CursorTrimmed,
+    DataUnreadable,
+    Displaced,
+    Expired,
+    InsessionError,
+    Interrupted,
+    InvalidInput,
+    LeaseError,
+    LimitReached,
+    LockLost,
+    LockTimeout,
+    OutcomeUnknown,
+    Overloaded,
+    SessionEnded,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
+from insession.kernel.clock import Clock
+from insession.kernel.codec import MOST_DATA
+from insession.kernel.contract import Store
+from insession.kernel.engine import Engine, SessionPage, Stats
+from insession.kernel.events import START, Event, EventType
+from insession.kernel.items import Entry, Items
+from insession.kernel.kinds import Kind, Limit
+from insession.kernel.locks import Lock
+from insession.kernel.record import Outcome, State
+from insession.kernel.session import Deadlines, Session
+from insession.kernel.urls import store_from
+
+__all__ = [
+    "START",
+    "Clock",
+    "Closed",
+    "ConfigurationError",
+    "Conflict",
+    "CursorTrimmed",
+    "DataUnreadable",
+    "Deadlines",
+    "Displaced",
+    "Engine",
+    "Entry",
+    "Event",
+    "EventType",
+    "Expired",
+    "InsessionError",
+    "Interrupted",
+    "InvalidInput",
+    "Items",
+    "Kind",
+    "LeaseError",
+    "Limit",
+    "LimitReached",
+    "Lock",
+    "LockLost",
+    "LockTimeout",
+    "OutcomeUnknown",
+    "Outcome",
+    "Overloaded",
+    "Session",
+    "SessionEnded",
+    "SessionNotFound",
+    "SessionPage",
+    "State",
+    "Stats",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+    "connect",
+]
+__version__ = "0.1.0"
+
+
+def connect(
+    store: str | Store | None = None,
+    *,
+    kinds: Iterable[Kind] = (),
+    namespace: str = "default",
+    clock: Clock | None = None,
+    most_data: int = MOST_DATA,
+    index_key: bytes | None = None,
+) -> Engine:
+    """An engine over a store, not opened yet: ``async with connect(...) as engine``.
+
+    Args:
+        store: A URL (``memory:``, ``sqlite:///sessions.db``), or a store that the engine then opens and closes; None: the
+            environment's ``INSESSION_STORE``, else memory.
+        kinds: The kinds of sessions that this program declares. One that is opened undeclared has default policies.
+        namespace: The part of the store to use; it sees nothing of the others.
+        clock: For tests.
+        most_data: So many bytes of data a session or an item may have.
+        index_key: Secret for the digests of secret owners, the same in all processes of a store; at most 64 bytes.
+
+    Raises `ConfigurationError`; no I/O happens here.
+    """
+    if store is None:
+        store = os.environ.get("INSESSION_STORE") or "memory:"
+    if isinstance(store, str):
+        store = store_from(store, namespace=namespace, clock=clock)
+    return Engine(store, kinds=kinds, clock=clock, most_data=most_data, index_key=index_key)

@@ -1,0 +1,160 @@
+"""Every error that insession raises.
+
+The tree::
+
+    InsessionError
+    ├── ConfigurationError        a URL, a kind or an option that cannot work
+    ├── InvalidInput              a value that cannot be taken; names the field
+    ├── SessionNotFound           no record under that id
+    ├── SessionEnded              the session is over; carries the reason
+    │   ├── Interrupted
+    │   ├── Expired
+    │   └── Closed
+    ├── Conflict                  somebody else changed it first
+    ├── LimitReached              the kind's limit refuses another session
+    ├── LeaseError
+    │   ├── LockTimeout           the lock was not granted in time, or its queue is full
+    │   ├── LockLost              the lease ran out; what followed was fenced off
+    │   └── Displaced             somebody took the lease over
+    ├── StoreError
+    │   ├── StoreUnavailable      the store did not take the operation; nothing of it ran
+    │   ├── OutcomeUnknown        the answer was lost; it may have run
+    │   ├── DataUnreadable        stored data cannot be decoded
+    │   └── Overloaded            too many operations wait in this process
+    └── CursorTrimmed             events before the cursor's end are gone; carries where to go on
+
+No message carries session data, owners or secrets.
+"""
+
+from __future__ import annotations
+
+
+class InsessionError(Exception):
+    """Root of everything that insession raises on purpose."""
+
+
+class ConfigurationError(InsessionError):
+    """A URL, a kind, or an option cannot work as given."""
+
+
+class InvalidInput(InsessionError, ValueError):  # noqa: N818 - the documented name
+    """A value cannot be taken. ``field`` names the argument, ``problem`` says what is wrong."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class SessionNotFound(InsessionError, LookupError):  # noqa: N818
+    """The store has no record under this id: never opened, or purged since."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"no session {session_id!r}; it was never opened, or has been purged")
+        self.session_id = session_id
+
+
+class SessionEnded(InsessionError):  # noqa: N818
+    """The session is over. ``reason`` is the first reason that ended it."""
+
+    word = "ended"
+
+    def __init__(self, session_id: str, reason: str | None = None) -> None:
+        super().__init__(f"session {session_id!r} is {self.word}: {reason or 'no reason is known yet'}")
+        self.session_id = session_id
+        self.reason = reason
+
+
+class Interrupted(SessionEnded):
+    """Somebody interrupted the session."""
+
+    word = "interrupted"
+
+
+class Expired(SessionEnded):
+    """The session passed its idle or its absolute deadline."""
+
+    word = "expired"
+
+
+class Closed(SessionEnded):
+    """The session was closed."""
+
+    word = "closed"
+
+
+class Conflict(InsessionError):  # noqa: N818
+    """Somebody else changed it first. ``version`` is the current version; load again and decide anew."""
+
+    def __init__(self, key: str, version: int | None) -> None:
+        super().__init__(f"{key!r} has changed (its version is now {version}); load it again and decide anew")
+        self.key = key
+        self.version = version
+
+
+class LimitReached(InsessionError):  # noqa: N818
+    """The kind's limit refuses another session: end one first, or raise the limit."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the limit of kind {kind!r} is reached; end a session first, or raise the limit")
+        self.kind = kind
+
+
+class LeaseError(InsessionError):
+    """Root of what happens to a lease."""
+
+    saying = "failed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"lease {name!r} {self.saying}")
+        self.name = name
+
+
+class LockTimeout(LeaseError):  # noqa: N818
+    """The lock was not granted in time, or its queue is full."""
+
+    saying = "was not granted in time, or its queue is full"
+
+
+class LockLost(LeaseError):  # noqa: N818
+    """The lease ran out while it was held; commits under it are refused."""
+
+    saying = "ran out while it was held; commits under its fence are refused"
+
+
+class Displaced(LeaseError):  # noqa: N818
+    """Somebody took the lease over; commits under the old fence are refused."""
+
+    saying = "was taken over by somebody else; commits under its old fence are refused"
+
+
+class StoreError(InsessionError):
+    """Root of what goes wrong between the engine and its store."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818
+    """The store cannot be reached or refused to work; nothing of the operation ran."""
+
+
+class OutcomeUnknown(StoreError):  # noqa: N818
+    """The store's answer was lost and could not be found out: the operation may have run, or not."""
+
+
+class DataUnreadable(StoreError):  # noqa: N818
+    """Stored data cannot be decoded as the kind says; the record is left as it is."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"data of {key!r} cannot be read: {problem}")
+        self.key = key
+
+
+class Overloaded(StoreError):  # noqa: N818
+    """Too many operations wait in this process; let some finish, then try again."""
+
+
+class CursorTrimmed(InsessionError):  # noqa: N818
+    """Events after the cursor have been trimmed away. ``cursor`` is where the log goes on."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__("events after this cursor are gone; go on from the cursor that this error carries")
+        self.cursor = cursor

@@ -1,0 +1,161 @@
+"""Operations that arrive together travel together.
+
+Callers wait for futures; whatever waits in one turn of the loop, or while a batch is under way,
+leaves as one `Store.apply`. What one caller sends together stays together, in its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreUnavailable
+from insession.kernel.contract import Store
+from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
+
+MOST_WAITING: Final = 10_000
+_SURE: Final = frozenset({Why.LIMIT, Why.FENCED})
+"""Refusals that mean the same however often a commit was sent."""
+
+_Entry = tuple[asyncio.Future[Any], tuple[Operation, ...]]
+
+
+class Batcher:
+    """The queue between the callers of one engine and its store."""
+
+    __slots__ = ("_loop", "_scheduled", "_store", "_tasks", "_under_way", "_urgent", "_waiting", "batches", "sent")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Entry] = deque()
+        self._urgent: deque[_Entry] = deque()
+        self._scheduled = False
+        self._under_way = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.batches = 0
+        self.sent = 0
+
+    def send(self, *operations: Operation, urgent: bool = False) -> asyncio.Future[Any]:
+        """Queue operations that belong together; the future gives their answers (of one: its answer).
+
+        ``urgent`` ones (renewals of leases) wait at most for the batch under way. A future that is
+        cancelled before its operations leave takes them along; afterwards they run to their end.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise Overloaded(f"{MOST_WAITING} operations wait for the store; let some finish, then try again")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        (self._urgent if urgent else self._waiting).append((future, operations))
+        if not (self._scheduled or self._under_way):
+            self._scheduled = True
+            self._loop.call_soon(self._leave)
+        return future
+
+    async def flush(self) -> None:
+        """Wait until everything that was queued has been answered."""
+        while self._tasks or self._waiting or self._urgent:
+            self._leave()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _leave(self) -> None:
+        self._scheduled = False
+        if self._under_way:
+            return
+        entries, operations = self._next_batch()
+        if not entries:
+            return
+        self._under_way = True
+        self.batches += 1
+        self.sent += len(operations)
+        task = self._loop.create_task(self._run(entries, operations))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _next_batch(self) -> tuple[list[_Entry], list[Operation]]:
+        entries: list[_Entry] = []
+        operations: list[Operation] = []
+        most = self._store.most
+        for queue in (self._urgent, self._waiting):
+            while queue and len(operations) < most:
+                entry = queue.popleft()
+                if not entry[0].cancelled():
+                    entries.append(entry)
+                    operations += entry[1]
+        return entries, operations
+
+    async def _run(self, entries: list[_Entry], operations: list[Operation]) -> None:
+        try:
+            answers = await self._store.apply(operations)
+        except OutcomeUnknown as error:
+            await self._again(entries, error)
+        except StoreUnavailable as error:
+            _fail(entries, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to the callers
+            await self._one_by_one(entries, error)
+        else:
+            _answer(entries, answers)
+        finally:
+            self._under_way = False
+            if self._waiting or self._urgent:
+                self._leave()
+
+    async def _one_by_one(self, entries: list[_Entry], error: Exception) -> None:
+        """A batch that failed as a whole: its operations alone, so that one bad one fails no neighbour."""
+        if len(entries) == 1:
+            _fail(entries, error)
+            return
+        for entry in entries:
+            try:
+                _answer([entry], await self._store.apply(entry[1]))
+            except Exception as alone:  # noqa: BLE001
+                _fail([entry], alone)
+
+    async def _again(self, entries: list[_Entry], error: OutcomeUnknown) -> None:
+        """The answer was lost: what was sent is sent once more, and says whether it had been done."""
+        operations = [_marked(operation) for _, group in entries for operation in group]
+        try:
+            answers = await self._store.apply(operations)
+        except Exception:  # noqa: BLE001
+            _fail(entries, error)
+            return
+        place = 0
+        for future, group in entries:
+            mine = answers[place : place + len(group)]
+            place += len(group)
+            if any(map(_unsure, group, mine)):
+                _fail([(future, group)], error)
+            else:
+                _answer([(future, group)], mine)
+
+
+def _marked(operation: Operation) -> Operation:
+    return replace(operation, again=True) if isinstance(operation, Commit) else operation
+
+
+def _unsure(operation: Operation, answer: Answer) -> bool:
+    """Whether the answer to an operation that was sent again leaves open if it ran the first time."""
+    if isinstance(operation, Commit):
+        return isinstance(answer, Refused) and answer.why not in _SURE
+    return isinstance(operation, End) and operation.pick.index != "id"
+
+
+def _answer(entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
+    place = 0
+    for future, group in entries:
+        number = len(group)
+        if not future.done():
+            future.set_result(answers[place] if number == 1 else answers[place : place + number])
+        place += number
+
+
+def _fail(entries: Iterable[_Entry], error: Exception) -> None:
+    """Every caller gets an error of its own: one exception raised twice would collect tracebacks."""
+    for future, _ in entries:
+        if not future.done():
+            mine = type(error)(*error.args) if isinstance(error, StoreError) else error
+            mine.__cause__ = error if mine is not error else error.__cause__
+            future.set_exception(mine)

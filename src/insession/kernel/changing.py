@@ -1,0 +1,163 @@
+"""How an engine changes sessions: compare-and-set with its retries, endings with their slices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from insession.errors import Conflict, Expired, InvalidInput, OutcomeUnknown, SessionNotFound
+from insession.kernel import commands, ids
+from insession.kernel.codec import decode, encode
+from insession.kernel.events import ENDINGS
+from insession.kernel.kinds import Kind
+from insession.kernel.life import Life
+from insession.kernel.operations import Done, End, Ending, Ends, Operation, Pick, Refused, Touch, Touched, Why
+from insession.kernel.record import Outcome, Record, State
+from insession.kernel.rules import worse
+from insession.kernel.session import Session, ended_error
+from insession.kernel.streams import PAGE
+
+_TRIES: Final = 1_000
+"""So often an update by function is tried against others before it gives up with `Conflict`."""
+
+
+class Changing(Life):
+    """The changes behind the verbs of `Engine` and `Session`."""
+
+    async def _ask_together(self, *operations: Operation) -> Any:
+        """Answers to operations that stay together, in their order."""
+        if self._immediate.issuperset(map(type, operations)):
+            return self._apply_now(operations)
+        return await self.batcher.send(*operations)
+
+    def _indexed(self, policy: Kind, owner: str) -> str:
+        """An owner as the store sees it: checked, and digested where it is a secret."""
+        ids.check_text(owner, "owner")
+        if policy.secret_owner and self._index_key is not None:
+            return ids.secret_digest(self._index_key, owner)
+        return owner
+
+    def _encoded(self, policy: Kind, data: object) -> bytes:
+        """Data as bytes, held to the type that its kind declares."""
+        encoded = encode(data, self.most_data)
+        if policy.data is not None and not isinstance(data, policy.data):
+            raise InvalidInput("data", f"is a {policy.data.__name__} for kind {policy.name!r}")
+        return encoded
+
+    # ------------------------------------------------------------------ live sessions
+
+    async def _update(
+        self, session: Session, change: Callable[[Any], Any] | object, *, touch: bool, event: bool
+    ) -> Any:
+        policy = self.kind(session.kind)
+        record = session.record
+        for _ in range(_TRIES):
+            if not record.live:
+                raise ended_error(record)
+            # Decoded anew for every try, so that a function that changes it in place harms nothing.
+            data = change(decode(record.data, policy.data, record.id)) if callable(change) else change
+            encoded = self._encoded(policy, data)
+            now = self.clock.now()
+            commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
+            answer = await self._ask(commit)
+            if isinstance(answer, Done):
+                touched = now if touch else record.touched
+                version = answer.versions[0]
+                session._learn(replace(record, data=encoded, version=version, change=commit.change, touched=touched))
+                return data
+            record = await self._raced(session, answer)
+            if not callable(change):
+                raise Conflict(session.id, record.version)
+        raise Conflict(session.id, record.version)
+
+    async def _raced(self, session: Session, refused: Refused) -> Record:
+        """What is there instead, where it is still the same life of a live session; else the error that says so."""
+        current = refused.current
+        if not isinstance(current, Record):
+            raise SessionNotFound(session.id)
+        if refused.why is Why.PAST_DUE:
+            current = await self._expired(session.id)
+        if not current.live:
+            self._following.ended(session.id, current)
+            session._learn(current)
+            raise ended_error(current)
+        if current.opened != session.opened:
+            raise Expired(session.id, "opened again by somebody else")
+        return current
+
+    async def _touch(self, session: Session) -> None:
+        record = session.record
+        if not record.live:
+            raise ended_error(record)
+        now = self.clock.now()
+        touch = commands.touch(record, now)
+        if touch is None and record.due > now:
+            return
+        answer = await self._ask(touch or Touch(record.id, now, record.window))
+        if isinstance(answer, Touched):
+            session._learn(replace(record, touched=now, due=answer.due))
+        else:
+            await self._raced(session, answer)
+
+    # ------------------------------------------------------------------ endings
+
+    def _ending(self, state: State, reason: str) -> Ending:
+        return commands.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)
+
+    async def _end(self, session_id: str, state: State, reason: str) -> bool:
+        """End one session; whether this call did."""
+        how = self._ending(state, reason)
+        answer = await self._ask(commands.end_one(session_id, how))
+        if isinstance(answer, Ends):
+            self._following.ended_by(session_id, how, answer.versions[0])
+            return True
+        if answer.why is Why.PAST_DUE:
+            await self._expired(session_id)
+        elif isinstance(answer.current, Record):
+            self._following.ended(session_id, answer.current)
+        else:
+            raise SessionNotFound(session_id)
+        return False
+
+    async def _end_all(self, pick: Pick, state: State, reason: str) -> int:
+        """End everything that was picked, slice by slice; how many this call ended."""
+        number, more = 0, True
+        while more:
+            how = self._ending(state, reason)
+            begin = (await self.store.events(None, 0, None)).cursor
+            try:
+                ends: Ends = await self._ask(End(pick, how))
+            except OutcomeUnknown:
+                # Every event carries the id of its change, so the log knows what the lost answer said.
+                number += await self._ended_by_change(begin, how.change)
+                continue
+            for session_id, version in zip(ends.ids, ends.versions, strict=True):
+                self._following.ended_by(session_id, how, version)
+            number, more = number + len(ends.ids), ends.more
+            await asyncio.sleep(0)
+        return number
+
+    async def _ended_by_change(self, cursor: str, change: str) -> int:
+        number, more = 0, True
+        while more:
+            page = await self.store.events(cursor, PAGE, ENDINGS)
+            number += sum(event.change == change for event in page.events)
+            cursor, more = page.cursor, page.more
+        return number
+
+    async def _write_stopped(self, record: Record, outcome: Outcome) -> None:
+        """Write down how the work of an ended session stopped; a worse outcome stands."""
+        while not record.live and worse(record.stopped, outcome):
+            now = self.clock.now()
+            answer = await self._ask(
+                commands.stopped(record.id, record.version, outcome, now, self._change(), self.name)
+            )
+            if isinstance(answer, Done):
+                return
+            try:
+                record = await self._read(record.id)
+            except SessionNotFound:
+                return

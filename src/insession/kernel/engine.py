@@ -1,0 +1,387 @@
+"""The engine: every kind of session that a program holds, over one store."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from insession.errors import Conflict, InvalidInput, LimitReached, StoreError
+from insession.kernel import commands, ids
+from insession.kernel.changing import Changing
+from insession.kernel.codec import encode
+from insession.kernel.events import START, Event, EventType
+from insession.kernel.kinds import Kind
+from insession.kernel.locks import Lock
+from insession.kernel.observers import Observer, OnError, Subscription
+from insession.kernel.operations import Commit, Count, Counted, Done, Find, Found, Index, Pick, Purge, Refused, Why
+from insession.kernel.record import NODE_KIND, Record, State
+from insession.kernel.session import Session
+from insession.kernel.streams import PAGE, EventStream
+from insession.kernel.urls import unknown
+
+_NO_DATA: Final = encode({})
+_LOCK_OPTIONS: Final = frozenset(inspect.signature(Lock).parameters) - {"engine", "name"}
+MOST_PAGE: Final = 1_000
+
+
+class SessionPage(msgspec.Struct, frozen=True):
+    """Some sessions, and the cursor of the next page; None at the end."""
+
+    sessions: list[Session]
+    cursor: str | None
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Numbers of the store by kind and state, and of this process."""
+
+    sessions: dict[str, dict[str, int]]
+    engine: str
+    batches: int
+    operations: int
+    locks: int
+    abandoned: int
+    """Pieces of work of this process that go on after their session's end."""
+
+
+class Engine(Changing):
+    """Sessions of every kind over one store. Made by `connect`; ``async with`` opens it.
+
+    Engines on one store and one namespace share sessions. One engine belongs to one event loop.
+    Every verb may raise `StoreUnavailable`, `OutcomeUnknown` and `Overloaded`.
+    """
+
+    async def __aenter__(self) -> Engine:
+        await self._enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit()
+
+    # ------------------------------------------------------------------ one session
+
+    async def open(
+        self,
+        *,
+        kind: str = "session",
+        owner: str | None = None,
+        name: str | None = None,
+        data: object = None,
+        idle: float | msgspec.UnsetType | None = msgspec.UNSET,
+        absolute: float | msgspec.UnsetType | None = msgspec.UNSET,
+    ) -> Session:
+        """Open a session.
+
+        ``name`` is what the other party calls it: its id is then computed (`id_of`), and `Conflict` says that one
+        of that name lives. ``idle`` and ``absolute`` (seconds; None: never) stand for those of the kind. Raises
+        `LimitReached`, `InvalidInput`.
+        """
+        policy = self._kinds.get(kind) or self._declare(Kind(ids.check_kind(kind)))
+        if owner is not None:
+            owner = self._indexed(policy, owner)
+        if name is not None:
+            ids.check_text(name, "name")
+        encoded = _NO_DATA if data is None and policy.data is None else self._encoded(policy, data)
+        if idle is msgspec.UNSET:
+            idle = policy.idle
+        elif idle is not None:
+            idle = ids.check_seconds(idle, "idle", least=0.001)
+        if absolute is msgspec.UNSET:
+            absolute = policy.absolute
+        elif absolute is not None:
+            absolute = ids.check_seconds(absolute, "absolute", least=0.001)
+        node = None if policy.recovery is None else await self._recovery.own_node()
+        return await self._open(policy, owner, name, encoded, idle, absolute, node)
+
+    async def _open(
+        self,
+        policy: Kind,
+        owner: str | None,
+        name: str | None,
+        encoded: bytes,
+        idle: float | None,
+        absolute: float | None,
+        node: str | None,
+    ) -> Session:
+        now = self.clock.now()
+        if name is None:
+            # A random id is its own first change: nobody else can have opened under it.
+            change = session_id = ids.random_id(policy.name if policy.by_kind else owner)
+        else:
+            session_id = ids.named_id(policy.name, owner, name, by_kind=policy.by_kind)
+            change = self._change()
+        window = policy.touch_window(idle, immediate=Commit in self._immediate)
+        record = commands.new_record(
+            session_id, policy, owner, node, now, (idle, absolute, window), encoded, change
+        )
+        caps = commands.caps_of(policy.limits, now, change, self.name) if policy.limits else ()
+        commit = commands.open_session(record, self.name, caps)
+        if name is None:
+            answer = await self._ask(commit)
+        else:
+            # What is due under that name expires first, in the same trip.
+            expiry = commands.end_one(session_id, commands.expiry(now, self._change(), self.name))
+            _, answer = await self._ask_together(expiry, commit)
+        if type(answer) is not Done:
+            raise self._refused_open(answer, policy, session_id)
+        if record.version != answer.versions[0]:
+            record = replace(record, version=answer.versions[0])
+        if record.due < self._reaper.look:
+            self._reaper.note(record.due)
+        return Session(self, record)
+
+    def _refused_open(self, answer: Refused, policy: Kind, session_id: str) -> Exception:
+        if answer.why is Why.LIMIT:
+            return LimitReached(policy.name)
+        return Conflict(session_id, None if answer.current is None else answer.current.version)
+
+    def id_of(self, kind: str, owner: str | None, name: str) -> str:
+        """The id of the session that the other party calls ``name``."""
+        policy = self.kind(ids.check_kind(kind))
+        owner = None if owner is None else self._indexed(policy, owner)
+        return ids.named_id(kind, owner, ids.check_text(name, "name"), by_kind=policy.by_kind)
+
+    async def get(self, session_id: str) -> Session:
+        """A session by its id, live or ended; one that is due has expired. Raises `SessionNotFound`."""
+        record = self._read_now(ids.check_id(session_id))
+        if record is None or (record.state is State.ACTIVE and record.due <= self.clock.now()):
+            record = await self._read(session_id)
+        return Session(self, record)
+
+    async def update(
+        self, session_id: str, change: Callable[[Any], Any] | object, *, version: int | None = None, **options: bool
+    ) -> Session:
+        """Change a session's data, see `Session.update`; a value is written over ``version``, or the one read now."""
+        session = await self.get(session_id)
+        if version is not None and session.version != version:
+            raise Conflict(session_id, session.version)
+        await session.update(change, **options)
+        return session
+
+    async def touch(self, session_id: str) -> Session:
+        """The session's other party was active, see `Session.touch`."""
+        session = await self.get(session_id)
+        await self._touch(session)
+        return session
+
+    async def close(self, session_id: str, reason: str = "completed") -> bool:
+        """End a session in good order; whether this call ended it."""
+        return await self._end(ids.check_id(session_id), State.CLOSED, reason)
+
+    async def interrupt(self, session_id: str, reason: str = "interrupted", *, wait: float | None = None) -> bool:
+        """End a session and stop the work for it, anywhere; whether this call ended it.
+
+        Returns at the commit; with ``wait`` after the work has stopped, or that many seconds later.
+        """
+        ids.check_id(session_id)
+        if wait is None:
+            return await self._end(session_id, State.INTERRUPTED, reason)
+        stream = self.events(types={EventType.STOPPED})
+        await stream.start()
+        won = await self._end(session_id, State.INTERRUPTED, reason)
+        stopped = asyncio.ensure_future(_stop_of(session_id, stream))
+        try:
+            await self.clock.wait(stopped, self.clock.now() + ids.check_seconds(wait, "wait"))
+        finally:
+            stopped.cancel()
+        return won
+
+    # ------------------------------------------------------------------ many sessions
+
+    async def interrupt_all(
+        self, reason: str = "interrupted", *, kind: str | None = None, owner: str | None = None
+    ) -> int:
+        """End every session that was opened before now, of a kind or an owner if given; how many this call ended.
+
+        First the flags of this process's handles are set, then the ends are committed in slices. If the store fails
+        this raises, and the flags stand.
+        """
+        now = self.clock.now()
+        if kind is not None:
+            ids.check_kind(kind)
+        if owner is not None:
+            owner = self._indexed(self.kind(kind or "session"), owner)
+        self._following.flag_all(kind, owner, now)
+        index: Index = "owner" if owner is not None else "kind" if kind is not None else "all"
+        value = owner if owner is not None else kind
+        try:
+            return await self._end_all(Pick(index, value, kind, commands.SLICE, now), State.INTERRUPTED, reason)
+        except StoreError as error:
+            error.add_note("the flags of this process's handles are set and stand; not every end is committed")
+            raise
+
+    async def find(
+        self,
+        *,
+        owner: str | None = None,
+        kind: str | None = None,
+        node: str | None = None,
+        state: State | str | None = State.ACTIVE,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> SessionPage:
+        """A page of sessions by owner, node, kind, or all; live ones unless ``state`` says otherwise (None: any)."""
+        index, value = self._index(owner, kind, node)
+        find = Find(index, value, kind, _state(state), _page_cursor(cursor), ids.check_count(limit, "limit", MOST_PAGE))
+        found: Found = await self._ask(find)
+        now = self.clock.now()
+        live = [
+            Session(self, record)
+            for record in found.entries
+            if isinstance(record, Record) and (record.due > now or not record.live)
+        ]
+        return SessionPage(live, found.after)
+
+    async def count(
+        self,
+        *,
+        owner: str | None = None,
+        kind: str | None = None,
+        node: str | None = None,
+        state: State | str | None = State.ACTIVE,
+    ) -> int:
+        """How many sessions there are; one that is due and not swept yet may be counted."""
+        index, value = self._index(owner, kind, node)
+        counted: Counted = await self._ask(Count(index, value, kind, _state(state)))
+        return counted.number
+
+    async def nodes(self) -> list[Session]:
+        """The processes that own work now."""
+        return (await self.find(kind=NODE_KIND, limit=MOST_PAGE)).sessions
+
+    # ------------------------------------------------------------------ the log
+
+    def events(
+        self, *, after: str | None = None, types: Collection[EventType | str] | None = None
+    ) -> EventStream:
+        """Events after a cursor (None: from now on, ``events.START``: from the first that is kept)."""
+        return EventStream(self.store, after, None if types is None else frozenset(map(_event_type, types)))
+
+    def observe(
+        self,
+        observer: Observer,
+        *,
+        types: Collection[EventType | str] | None = None,
+        after: str | None = None,
+        on_error: OnError | None = None,
+    ) -> Subscription:
+        """Tell a function of events: ``async with engine.observe(function): ...``.
+
+        An async function is awaited for at most 5 s, a plain one runs in a thread; of one session, one event after
+        another. What it raises is logged, counted, told to ``on_error``, and reaches nobody else.
+        """
+        return Subscription(self, observer, self.events(after=after, types=types), on_error)
+
+    async def history(self, session_id: str) -> list[Event]:
+        """What the log still knows of a session, oldest first. Scans the log's retention."""
+        ids.check_id(session_id)
+        found: list[Event] = []
+        cursor, more = START, True
+        while more:
+            page = await self.store.events(cursor, PAGE, None)
+            found += [event for event in page.events if event.id == session_id]
+            cursor, more = page.cursor, page.more
+            await asyncio.sleep(0)
+        return found
+
+    # ------------------------------------------------------------------ the rest
+
+    def lock(self, name: str, **options: Any) -> Lock:
+        """One permit of a lease: ``async with engine.lock("report") as lock``.
+
+        Options: ``ttl`` (30 s, renewed while held), ``wait`` (30 s; 0: refuse at once, None: for ever), ``permits``
+        (1), ``queue`` (most waiters), ``note`` (bytes that a holder may take over), ``displace`` (void the holder's
+        fence) and ``grace`` (1 s, for a displaced holder). Raises `LockTimeout`, and out of the block `LockLost` or
+        `Displaced`.
+        """
+        for option in options:
+            if option not in _LOCK_OPTIONS:
+                raise InvalidInput(option, unknown("option", option, _LOCK_OPTIONS))
+        return Lock(self, name, **options)
+
+    async def stats(self) -> Stats:
+        """Numbers by kind and state, and of this process."""
+        sessions: dict[str, dict[str, int]] = {}
+        for state in State:
+            async for kind in self._kinds_there(state):
+                sessions.setdefault(kind, {})[str(state)] = await self.count(kind=kind, state=state)
+        batcher = self.batcher
+        abandoned = len(self._following.abandoned)
+        return Stats(sessions, self.name, batcher.batches, batcher.sent, len(self.locks.held), abandoned)
+
+    async def purge(self) -> int:
+        """Remove what is over by now: ended sessions past their keep, expired items, old events; how much it was."""
+        return await self._reaper.purge()
+
+    async def _kinds_there(self, state: State) -> AsyncIterator[str]:
+        """Kinds that have sessions in a state: the index is ordered by kind, so each costs one look."""
+        after: str | None = None
+        while entries := (await self._ask(Find("all", state=state, after=after, most=1))).entries:
+            yield entries[0].kind
+            after = f"{entries[0].kind}|9|inf|~"
+
+    async def erase(self, owner: str) -> int:
+        """End and remove everything of an owner: sessions, items, events; how much was removed."""
+        forms = {ids.check_text(owner, "owner")}
+        if self._index_key is not None:
+            forms.add(ids.secret_digest(self._index_key, owner))
+        number = 0
+        for form in forms:
+            await self._end_all(Pick("owner", form, None, commands.SLICE), State.INTERRUPTED, "erased")
+            more = True
+            while more:
+                counted: Counted = await self._ask(Purge(self.clock.now(), owner=form))
+                number, more = number + counted.number, counted.more
+                await asyncio.sleep(0)
+        return number
+
+    def _index(self, owner: str | None, kind: str | None, node: str | None) -> tuple[Index, str | None]:
+        if kind is not None:
+            ids.check_kind(kind)
+        if owner is not None:
+            return "owner", self._indexed(self.kind(kind or "session"), owner)
+        if node is not None:
+            return "node", ids.check_id(node, "node")
+        return ("all", None) if kind is None else ("kind", kind)
+
+
+async def _stop_of(session_id: str, stream: EventStream) -> None:
+    async for event in stream:
+        if event.id == session_id:
+            return
+
+
+def _state(state: State | str | None) -> State | None:
+    if state is None:
+        return None
+    try:
+        return State(state)
+    except ValueError:
+        raise InvalidInput("state", unknown("state", str(state), list(State))) from None
+
+
+def _event_type(name: EventType | str) -> EventType:
+    try:
+        return EventType(name)
+    except ValueError:
+        raise InvalidInput("types", unknown("event type", str(name), list(EventType))) from None
+
+
+def _page_cursor(cursor: str | None) -> str | None:
+    """A cursor of a page of sessions, as `Find` gives it."""
+    if cursor is None:
+        return None
+    kind, state, rank, session_id = (*cursor.split("|"), "", "", "")[:4]
+    try:
+        ids.check_kind(kind)
+        ids.check_id(session_id)
+        whole = cursor == f"{kind}|{int(state)}|{float(rank)!r}|{session_id}"
+    except ValueError:
+        whole = False
+    if not whole:
+        raise InvalidInput("cursor", "is not one that a page gave out")
+    return cursor

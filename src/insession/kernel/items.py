@@ -1,0 +1,111 @@
+"""Items: what is no session, kept beside sessions or by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from insession.errors import Conflict, InvalidInput
+from insession.kernel.codec import decode, encode
+from insession.kernel.ids import check_count, check_key, check_owner, check_seconds, check_text
+from insession.kernel.operations import Commit, Fence, Find, Found, Guard, Load, Loaded, Put, Refused, Why
+from insession.kernel.record import NEVER, Item
+
+if TYPE_CHECKING:
+    from insession.kernel.engine import Engine
+
+ABSENT: Final = 0
+"""The version of an item that is not there."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An item as a program reads it."""
+
+    key: str
+    data: Any
+    version: int
+    owner: str | None = None
+    expires: float | None = None
+
+
+class Items:
+    """Items of an engine, or those under one session: keys there are without the session's id."""
+
+    __slots__ = ("_engine", "_prefix")
+
+    def __init__(self, engine: Engine, prefix: str = "") -> None:
+        self._engine = engine
+        self._prefix = prefix
+
+    def under(self, session_id: str) -> Items:
+        """The items that lie under a session."""
+        return Items(self._engine, f"{session_id}/")
+
+    async def get(self, key: str) -> Entry | None:
+        """The item under a key; None if there is none, or it has expired."""
+        full = check_key(self._prefix + check_text(key, "key"))
+        loaded: Loaded = await self._engine._ask(Load((full,)))
+        item = loaded.found[0]
+        return self._entry(item) if isinstance(item, Item) and item.expires > self._engine.clock.now() else None
+
+    async def put(
+        self,
+        key: str,
+        data: object,
+        *,
+        version: int | None = None,
+        owner: str | None = None,
+        expires: float | None = None,
+        fence: Fence | None = None,
+    ) -> int:
+        """Write an item; its new version.
+
+        ``version`` is the one it must have (0: none there), else `Conflict`; ``expires`` seconds
+        from now it is gone; ``fence`` must still hold its lease, else `LockLost`.
+        """
+        now = self._engine.clock.now()
+        until = NEVER if expires is None else now + check_seconds(expires, "expires")
+        encoded = encode(data, self._engine.most_data)
+        return await self._commit(key, encoded, version, check_owner(owner), until, fence)
+
+    async def delete(self, key: str, *, version: int | None = None, fence: Fence | None = None) -> None:
+        """Delete an item, whether it is there or not."""
+        await self._commit(key, None, version, None, NEVER, fence)
+
+    async def find(
+        self, prefix: str = "", *, owner: str | None = None, after: str | None = None, limit: int = 100
+    ) -> tuple[list[Entry], str | None]:
+        """A page of items by prefix, or of an owner, in the order of keys; and where the next one begins."""
+        check_count(limit, "limit", 1_000)
+        if owner is not None:
+            if prefix or self._prefix:
+                raise InvalidInput("owner", "goes without a prefix")
+            find = Find("item owner", check_owner(owner), after=after, most=limit)
+        else:
+            find = Find("item", self._prefix + prefix, after=self._prefix + after if after else None, most=limit)
+        found: Found = await self._engine._ask(find)
+        now = self._engine.clock.now()
+        entries = [self._entry(item) for item in found.entries if isinstance(item, Item) and item.expires > now]
+        return entries, None if found.after is None else found.after.removeprefix(self._prefix)
+
+    async def _commit(
+        self, key: str, data: bytes | None, version: int | None, owner: str | None, until: float, fence: Fence | None
+    ) -> int:
+        engine = self._engine
+        full = check_key(self._prefix + check_text(key, "key"))
+        guard: Literal[Guard.ANY, Guard.ABSENT, Guard.VERSION] = Guard.ANY
+        if version is not None:
+            guard = Guard.ABSENT if version == ABSENT else Guard.VERSION
+        put = Put(full, data, guard, version or 0, owner, until)
+        answer = await engine._ask(Commit(engine.clock.now(), engine._change(), engine.name, (put,), (), fence))
+        if isinstance(answer, Refused):
+            if answer.why is Why.FENCED:
+                raise engine.locks.lost(fence)
+            raise Conflict(full, answer.current.version if answer.current is not None else ABSENT)
+        return int(answer.versions[0])
+
+    def _entry(self, item: Item) -> Entry:
+        expires = None if item.expires == NEVER else item.expires
+        key = item.key.removeprefix(self._prefix)
+        return Entry(key, decode(item.data, None, item.key), item.version, item.owner, expires)

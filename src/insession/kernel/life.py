@@ -1,0 +1,168 @@
+"""An engine's life: its kinds, its store, its tasks, and how it asks the store."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from insession.errors import ConfigurationError, InsessionError, SessionNotFound
+from insession.kernel import commands
+from insession.kernel.batching import Batcher
+from insession.kernel.clock import Clock, monotonic
+from insession.kernel.codec import MOST_DATA
+from insession.kernel.contract import Store
+from insession.kernel.following import Following
+from insession.kernel.items import Items
+from insession.kernel.kinds import NODE, Kind
+from insession.kernel.locks import Locks
+from insession.kernel.operations import Ends, Load, Operation
+from insession.kernel.reaper import Reaper
+from insession.kernel.record import Record, State
+from insession.kernel.recovery import Recovery
+from insession.kernel.tasks import Tasks
+
+if TYPE_CHECKING:
+    from insession.kernel.engine import Engine
+
+_log: Final = logging.getLogger("insession.engine")
+
+
+class Life:
+    """What an engine is made of. `Engine` adds the verbs."""
+
+    store: Store
+    clock: Clock
+    items: Items
+    locks: Locks
+    batcher: Batcher
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        kinds: Iterable[Kind] = (),
+        clock: Clock | None = None,
+        most_data: int = MOST_DATA,
+        index_key: bytes | None = None,
+    ) -> None:
+        self.store = store
+        self.name = secrets.token_hex(6)
+        """Stands in events as ``node``, so that a process knows its own."""
+        self.most_data = most_data
+        self._given_clock = clock
+        self._index_key = index_key
+        self._kinds: dict[str, Kind] = {}
+        for kind in (NODE, *kinds):
+            self._declare(kind)
+        self._numbers = itertools.count(1)
+        self._is_open = False
+
+    async def _enter(self) -> None:
+        if self._is_open:
+            raise ConfigurationError("this engine is open already")
+        await self.store.open()
+        try:
+            await self._assemble()
+            cursor = await self._following.begin()
+        except BaseException:
+            await self.store.close()
+            raise
+        self._is_open = True
+        self._spawn(self._following.follow(cursor))
+        self._spawn(self._reaper.run())
+        self._spawn(self._reaper.purge_for_ever())
+        self._spawn(self._recovery.find_owed())
+
+    async def _assemble(self) -> None:
+        store, engine = self.store, cast("Engine", self)
+        self.clock = self._given_clock or await self._measured()
+        self._immediate = store.immediate
+        self._apply_now = store.apply_now
+        self.batcher = Batcher(store)
+        self.items = Items(engine)
+        self.locks = Locks(engine)
+        self._tasks = Tasks()
+        self._spawn = self._tasks.spawn
+        self._reaper = Reaper(engine)
+        self._recovery = Recovery(engine)
+        self._following = Following(engine)
+
+    async def _exit(self) -> None:
+        try:
+            await self._recovery.leave()
+        except InsessionError:
+            _log.exception("this node could not say good-bye; it expires")
+        self._is_open = False
+        await self._tasks.close()
+        await self.batcher.flush()
+        await self.store.close()
+
+    async def _measured(self) -> Clock:
+        """A clock that shows the store's time and is never ahead of it, so that nothing ends early."""
+        now = await self.store.now()
+        return Clock(now - monotonic())
+
+    # ------------------------------------------------------------------ kinds
+
+    def _declare(self, kind: Kind) -> Kind:
+        if kind.name in self._kinds:
+            raise ConfigurationError(f"kind {kind.name!r} is declared twice")
+        if kind.secret_owner and self._index_key is None:
+            raise ConfigurationError(f"kind {kind.name!r} has secret owners, which need index_key=")
+        self._kinds[kind.name] = kind
+        return kind
+
+    def declared(self, name: str) -> Kind | None:
+        """The kind that this engine declares under a name."""
+        return self._kinds.get(name)
+
+    def kind(self, name: str) -> Kind:
+        """The kind of a session: as declared here, or with default policies."""
+        return self._kinds.get(name) or Kind(name)
+
+    def kinds(self) -> list[Kind]:
+        """The kinds that this engine declares, its own node's included."""
+        return list(self._kinds.values())
+
+    # ------------------------------------------------------------------ asking the store
+
+    def _change(self) -> str:
+        """An id for a change that no other change has."""
+        return f"{self.name}-{next(self._numbers):x}"
+
+    async def _ask(self, operation: Operation) -> Any:
+        if type(operation) in self._immediate:
+            return self._apply_now((operation,))[0]
+        return await self.batcher.send(operation)
+
+    def _read_now(self, session_id: str) -> Record | None:
+        """The record, where the store can say it without waiting."""
+        if Load not in self._immediate:
+            return None
+        loaded: Any = self._apply_now((Load((session_id,)),))[0]
+        return cast("Record | None", loaded.found[0])
+
+    async def _read(self, session_id: str) -> Record:
+        """The record as it is now: one that is due expires first."""
+        loaded = await self._ask(Load((session_id,)))
+        record: Record | None = loaded.found[0]
+        if record is None:
+            raise SessionNotFound(session_id)
+        if record.state is State.ACTIVE and record.due <= self.clock.now():
+            return await self._expired(session_id)
+        return record
+
+    async def _expired(self, session_id: str) -> Record:
+        """Whoever looks first decides an expiry; the record after it."""
+        how = commands.expiry(self.clock.now(), self._change(), self.name)
+        answer = await self._ask(commands.end_one(session_id, how))
+        loaded = await self._ask(Load((session_id,)))
+        record: Record | None = loaded.found[0]
+        if record is None:
+            raise SessionNotFound(session_id)
+        if isinstance(answer, Ends):
+            self._following.ended(session_id, record)
+        return record

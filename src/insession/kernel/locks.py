@@ -1,0 +1,251 @@
+"""Locks: leases as a program holds them, renewed while they are held, with a fence for its commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from insession.errors import Displaced, InsessionError, LeaseError, LockLost, LockTimeout
+from insession.kernel.batching import MOST_WAITING
+from insession.kernel.clock import Alarm
+from insession.kernel.events import Event
+from insession.kernel.ids import check_count, check_seconds, check_text
+from insession.kernel.operations import Acquire, Fence, Granted, Refused, Release, Released, Renew, Waiting, Why
+
+if TYPE_CHECKING:
+    from insession.kernel.engine import Engine
+
+_log: Final = logging.getLogger("insession.locks")
+MOST_PERMITS: Final = 10_000
+
+
+class Locks:
+    """The locks that this process holds and waits for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.held: dict[str, Lock] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    def look(self) -> None:
+        """Something was handed on somewhere: whoever waits asks again."""
+        for future in self._waiting.values():
+            _wake(future)
+
+    def handed_on(self, ticket: str | None) -> None:
+        """It is this ticket's turn; if it is one of ours it asks at once."""
+        future = self._waiting.get(ticket) if ticket is not None else None
+        if future is not None:
+            _wake(future)
+
+    def displaced(self, event: Event) -> None:
+        """Take over a displacement from the log."""
+        lock = self.held.get(event.change)
+        if lock is not None and lock.fence.token == event.version:
+            lock._lose(Displaced(lock.name))
+
+    def lost(self, fence: Fence | None) -> LeaseError:
+        """Why a commit under this fence was refused."""
+        lock = self.held.get(fence.ticket) if fence is not None else None
+        if lock is not None and lock.error is not None:
+            return lock.error
+        return LockLost(fence.lease if fence is not None else "?")
+
+    async def turn(self, ticket: str, until: float) -> None:
+        """Wait until it may be this ticket's turn, at most until a time."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = future
+        try:
+            await self._engine.clock.wait(future, until)
+        finally:
+            del self._waiting[ticket]
+
+
+class Lock:
+    """One permit of a lease: ``async with`` waits for it, renews it while the block runs, and gives it back.
+
+    If it is lost or taken over the block is cancelled and raises `LockLost` or `Displaced`. ``fence``
+    goes with every commit that must not happen after that: a store refuses it once the lease is not
+    this one's any more, however late the commit comes.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_engine",
+        "_options",
+        "_scope",
+        "_token",
+        "error",
+        "name",
+        "notes",
+        "ticket",
+        "ttl",
+        "until",
+        "wait",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        ttl: float = 30.0,
+        wait: float | None = 30.0,
+        permits: int = 1,
+        queue: int | None = None,
+        note: bytes | None = None,
+        displace: bool = False,
+        grace: float = 1.0,
+    ) -> None:
+        self._engine = engine
+        self.name = check_text(name, "name")
+        self.ttl = check_seconds(ttl, "ttl", least=0.001)
+        self.wait = None if wait is None else check_seconds(wait, "wait")
+        if queue is not None and queue != 0:
+            check_count(queue, "queue", MOST_WAITING)
+        self._options: dict[str, Any] = {
+            "permits": check_count(permits, "permits", MOST_PERMITS),
+            "queue": 0 if wait == 0 else queue,
+            "note": note,
+            "displace": displace,
+            "grace": check_seconds(grace, "grace"),
+            "node": engine.name,
+        }
+        self.ticket = ""
+        self.error: LeaseError | None = None
+        self.notes: tuple[bytes, ...] = ()
+        self._token = 0
+        self._alarm: Alarm | None = None
+
+    @property
+    def fence(self) -> Fence:
+        """Proof that this lock is held, for commits."""
+        return Fence(self.name, self.ticket, self._token)
+
+    async def __aenter__(self) -> Lock:
+        self.ticket = secrets.token_hex(8)
+        self.error = None
+        deadline = None if self.wait is None else self._engine.clock.now() + self.wait
+        try:
+            await self._acquire(deadline)
+        except BaseException:
+            self._give_up()
+            raise
+        self._engine.locks.held[self.ticket] = self
+        self._scope = anyio.CancelScope().__enter__()
+        self._renew_later()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._engine.locks.held.pop(self.ticket, None)
+        swallowed = self._scope.__exit__(kind, error, trace)
+        self._give_up()
+        if self.error is not None and (swallowed or error is None):
+            raise self.error
+        return swallowed
+
+    async def take(self) -> tuple[bytes, ...]:
+        """Take over the notes of all who wait by now; every note taken so far.
+
+        They count as done at the release, and wait again if the lock is lost.
+        """
+        self._renewed(await self._engine._ask(self._renewal(take=True)))
+        if self.error is not None:
+            raise self.error
+        return self.notes
+
+    # ------------------------------------------------------------------ acquiring
+
+    async def _acquire(self, deadline: float | None) -> None:
+        engine, again = self._engine, False
+        while True:
+            now = engine.clock.now()
+            ask = Acquire(self.name, self.ticket, now, self.ttl, again=again, **self._options)
+            answer = await engine._ask(ask)
+            if isinstance(answer, Granted):
+                self._token, self.until = answer.token, now + self.ttl
+                return
+            if not isinstance(answer, Waiting):
+                raise LockTimeout(self.name)
+            if deadline is not None and now >= deadline:
+                raise LockTimeout(self.name)
+            # A ticket with a note may be taken over; one without goes on waiting, come what may.
+            again = self._options["note"] is not None
+            until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
+            await engine.locks.turn(self.ticket, until)
+
+    def _give_up(self) -> None:
+        """Give back the permit or the place; nobody waits for the answer."""
+        engine = self._engine
+        release = Release(self.name, self.ticket, engine.clock.now())
+        try:
+            if Release in engine.store.immediate:
+                self._released(engine.store.apply_now((release,))[0])
+            else:
+                engine.batcher.send(release, urgent=True).add_done_callback(self._release_answered)
+        except InsessionError:
+            _log.warning("lease %r could not be given back; it runs out in %gs", self.name, self.ttl)
+
+    def _release_answered(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            _log.warning("lease %r could not be given back; it runs out in %gs", self.name, self.ttl)
+        else:
+            self._released(future.result())
+
+    def _released(self, answer: Any) -> None:
+        if isinstance(answer, Released):
+            self._engine.locks.handed_on(answer.next)
+
+    # ------------------------------------------------------------------ holding
+
+    def _renewal(self, *, take: bool = False) -> Renew:
+        return Renew(self.fence, self._engine.clock.now(), self.ttl, take)
+
+    def _renew_later(self) -> None:
+        clock = self._engine.clock
+        self._alarm = clock.alarm(clock.now() + self.ttl / 3, self._renew)
+
+    def _renew(self) -> None:
+        engine = self._engine
+        if engine.clock.now() >= self.until:
+            self._lose(LockLost(self.name))
+            return
+        renewal = self._renewal()
+        if Renew in engine.store.immediate:
+            self._renewed(engine.store.apply_now((renewal,))[0])
+        else:
+            engine.batcher.send(renewal, urgent=True).add_done_callback(self._renewal_answered)
+        if self.error is None:
+            self._renew_later()
+
+    def _renewal_answered(self, future: asyncio.Future[Any]) -> None:
+        # A store that cannot be reached is asked again; the lease runs out by our own clock.
+        if not future.cancelled() and future.exception() is None:
+            self._renewed(future.result())
+
+    def _renewed(self, answer: Any) -> None:
+        if isinstance(answer, Granted):
+            self.until, self.notes = answer.until, answer.notes
+        elif isinstance(answer, Refused) and answer.why is Why.LOST:
+            self._lose(LockLost(self.name))
+
+    def _lose(self, error: LeaseError) -> None:
+        if self.error is None and self.ticket in self._engine.locks.held:
+            self.error = error
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._scope.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

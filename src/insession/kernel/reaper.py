@@ -1,0 +1,91 @@
+"""Expiry, by whoever looks first; and the removal of what is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from insession.errors import StoreError
+from insession.kernel.commands import SLICE, expiry
+from insession.kernel.operations import End, Ends, Pick, Purge
+from insession.kernel.record import NEVER
+
+if TYPE_CHECKING:
+    from insession.kernel.engine import Engine
+
+_log: Final = logging.getLogger("insession.reaper")
+LONGEST_SLEEP: Final = 60.0
+"""Sessions that other processes opened are looked for this often; ours are known."""
+PURGE_EVERY: Final = 60.0
+_JITTER: Final = 0.25
+
+
+class Reaper:
+    """Sleeps until something is due, then ends it; its cost follows what is due, not what lives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._earlier = asyncio.Event()
+        self._jitter = 0.0 if End in engine.store.immediate else _JITTER
+        self.look = 0.0
+        """When it looks next."""
+
+    def note(self, due: float) -> None:
+        """This process knows of something that is due then."""
+        if due < self.look:
+            self.look = due
+            self._earlier.set()
+
+    async def run(self) -> None:
+        """Expire what is due, for ever."""
+        clock = self._engine.clock
+        while True:
+            while (now := clock.now()) < self.look:
+                self._earlier.clear()
+                woken = asyncio.ensure_future(self._earlier.wait())
+                try:
+                    await clock.wait(woken, self.look)
+                finally:
+                    woken.cancel()
+            await self._sweep(now)
+
+    async def _sweep(self, now: float) -> None:
+        engine = self._engine
+        self.look = now + LONGEST_SLEEP
+        try:
+            ends: Ends = await engine._ask(End(Pick("due", most=SLICE), expiry(now, engine._change(), engine.name)))
+        except StoreError as error:
+            _log.warning("expiry has to wait: %s", error)
+            self.look = now + 1.0
+            return
+        if ends.more:
+            self.look = now
+            await asyncio.sleep(0)
+        elif ends.look != NEVER:
+            # So that many processes do not wake for the same session at once.
+            self.note(ends.look + random.uniform(0.0, self._jitter))  # noqa: S311
+
+    async def purge_for_ever(self) -> None:
+        """Remove what is over, now and then."""
+        while True:
+            await self._engine.clock.sleep(PURGE_EVERY)
+            try:
+                await self.purge()
+            except StoreError as error:
+                _log.warning("purging has to wait: %s", error)
+
+    async def purge(self) -> int:
+        """Remove what is over by now: ended sessions of the declared kinds, expired items, old events."""
+        now = self._engine.clock.now()
+        purges = [Purge(now, kind.name, kind.keep_count) for kind in self._engine.kinds()]
+        return sum([await self._all_of(purge) for purge in [*purges, Purge(now)]])
+
+    async def _all_of(self, purge: Purge) -> int:
+        number, more = 0, True
+        while more:
+            counted = await self._engine._ask(purge)
+            number, more = number + counted.number, counted.more
+            await asyncio.sleep(0)
+        return int(number)

@@ -1,0 +1,181 @@
+"""What outlives a process: sessions of nodes that died, and work that is owed after an ending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from insession.errors import InsessionError, LeaseError, SessionNotFound
+from insession.kernel import commands
+from insession.kernel.codec import encode
+from insession.kernel.events import ENDINGS, Event
+from insession.kernel.kinds import NODE, NODE_TOUCH, Kind
+from insession.kernel.operations import Commit, Find, Found, Index, Pick, Refused, Touch, Touched
+from insession.kernel.record import NODE_KIND, Record, State
+from insession.kernel.session import Session
+
+if TYPE_CHECKING:
+    from insession.kernel.engine import Engine
+
+_log: Final = logging.getLogger("insession.recovery")
+FINISH_TTL: Final = 30.0
+FINISH_RETRY: Final = (1.0, 5.0, 30.0, 60.0)
+"""Pauses between tries of work after an ending; the last one repeats."""
+
+
+class Recovery:
+    """This process as a node, the recovery of dead ones, and work after endings."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.node: str | None = None
+        self._opening: asyncio.Lock = asyncio.Lock()
+        self._finishing: dict[str, asyncio.Task[None]] = {}
+
+    # ------------------------------------------------------------------ this node
+
+    async def own_node(self) -> str:
+        """The id of this process's node, opened when it first owns work."""
+        if self.node is None:
+            async with self._opening:
+                if self.node is None:
+                    await self._open_node()
+        assert self.node is not None  # noqa: S101 - opened above
+        return self.node
+
+    async def _open_node(self) -> None:
+        facts = {"name": self._engine.name, "host": socket.gethostname(), "pid": os.getpid(), "started": _started()}
+        session = await self._engine._open(NODE, None, None, encode(facts), NODE.idle, None, None)
+        self.node = session.id
+        self._engine._spawn(self._live(session.id))
+
+    async def _live(self, node: str) -> None:
+        engine = self._engine
+        while self.node == node:
+            await engine.clock.sleep(NODE_TOUCH)
+            try:
+                answer = await engine._ask(Touch(node, engine.clock.now(), 0.0))
+            except InsessionError as error:
+                _log.warning("node %s could not be touched: %s", node, error)
+                continue
+            if not isinstance(answer, Touched):
+                _log.error("node %s was taken for dead; reloading what it holds", node)
+                self.node = None
+                await engine._following.reload()
+
+    async def leave(self) -> None:
+        """End this node in good order; its sessions are recovered like those of a dead one, by ourselves."""
+        if self.node is not None:
+            node, self.node = self.node, None
+            await self._engine._end(node, State.CLOSED, "completed")
+            await self.recover(node)
+
+    # ------------------------------------------------------------------ dead nodes
+
+    def heard(self, event: Event) -> None:
+        """An ending that may need work: a node's, or one of a kind with work after its ending."""
+        if event.type not in ENDINGS:
+            return
+        if event.kind == NODE_KIND:
+            if event.id != self.node:
+                self._engine._spawn(self.recover(event.id))
+        elif (kind := self._engine.declared(event.kind)) is not None and kind.finish is not None:
+            self.finish_soon(event.id)
+
+    async def find_owed(self) -> None:
+        """At start: what nobody did while no engine that declares these kinds was there."""
+        for state in (State.EXPIRED, State.CLOSED, State.INTERRUPTED):
+            async for record in self._records("kind", NODE_KIND, NODE_KIND, state):
+                await self.recover(record.id)
+        for kind in self._engine.kinds():
+            if kind.finish is not None:
+                for state in (State.EXPIRED, State.CLOSED, State.INTERRUPTED):
+                    async for record in self._records("finish", None, kind.name, state):
+                        self.finish_soon(record.id)
+
+    async def _records(self, index: Index, value: str | None, kind: str, state: State) -> Any:
+        after: str | None = None
+        while True:
+            found: Found = await self._engine._ask(Find(index, value, kind, state, after))
+            for record in found.entries:
+                yield record
+            after = found.after
+            if after is None:
+                return
+
+    async def recover(self, node: str) -> None:
+        """Do with the sessions of a dead node what their kinds say; of kinds declared here only."""
+        for kind in self._engine.kinds():
+            try:
+                if kind.recovery == "end":
+                    await self._engine._end_all(
+                        Pick("node", node, kind.name, commands.SLICE), State.INTERRUPTED, commands.NODE_LOST
+                    )
+                elif kind.recovery is not None:
+                    async for record in self._records("node", node, kind.name, State.ACTIVE):
+                        await self._orphan(record, kind)
+            except InsessionError:
+                _log.exception("sessions of node %s and kind %s could not be recovered", node, kind.name)
+
+    async def _orphan(self, record: Record, kind: Kind) -> None:
+        """Take one session from its dead node; the one process that wins calls the kind's function."""
+        engine = self._engine
+        commit = commands.orphan(record, engine.clock.now(), engine._change(), engine.name)
+        answer = await engine._ask(commit)
+        if isinstance(answer, Refused) or kind.recovery == "keep" or not callable(kind.recovery):
+            return
+        try:
+            await kind.recovery(await engine.get(record.id))
+        except Exception:
+            _log.exception("recovery of session %s failed", record.id)
+
+    # ------------------------------------------------------------------ work after an ending
+
+    def finish_soon(self, session_id: str) -> None:
+        """Do the work after an ending, unless this process is at it."""
+        if session_id not in self._finishing:
+            task = self._engine._spawn(self._finish(session_id))
+            self._finishing[session_id] = task
+            task.add_done_callback(lambda _: self._finishing.pop(session_id, None))
+
+    async def _finish(self, session_id: str) -> None:
+        tries = 0
+        while True:
+            try:
+                async with self._engine.lock(f"{session_id}/finish", ttl=FINISH_TTL, wait=None):
+                    await self._finish_once(session_id)
+            except (SessionNotFound, asyncio.CancelledError):
+                raise
+            except LeaseError:
+                continue
+            except Exception:
+                pause = FINISH_RETRY[min(tries, len(FINISH_RETRY) - 1)]
+                _log.exception("work after the ending of session %s failed; again in %gs", session_id, pause)
+                tries += 1
+                await self._engine.clock.sleep(pause)
+            else:
+                return
+
+    async def _finish_once(self, session_id: str) -> None:
+        engine = self._engine
+        session: Session = await engine.get(session_id)
+        kind = engine.kind(session.kind)
+        while session.record.finish and not session.record.live and kind.finish is not None:
+            await kind.finish(session)
+            await session.refresh()
+            commit: Commit = commands.finished(session.record, engine.clock.now(), engine._change(), engine.name)
+            if not isinstance(await engine._ask(commit), Refused):
+                return
+            await session.refresh()
+
+
+def _started() -> float | None:
+    """When this process started, in clock ticks since boot: with it, a reused pid is no one's (proc(5), field 22)."""
+    try:
+        with open("/proc/self/stat", "rb") as stat:
+            return float(stat.read().rpartition(b")")[2].split()[19])
+    except OSError:  # pragma: no cover - other systems
+        return None

@@ -1,0 +1,169 @@
+"""The life cycle of a session: the only place where a state changes.
+
+Pure functions on records and items: no I/O, no clock, no async. `judge` says whether a change may be made,
+`opened`, `patched`, `ended` and `touched` make it. What a caller's verb becomes is in `commands`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import force_setattr, replace
+
+from insession.kernel.events import Event, EventType
+from insession.kernel.operations import Commit, Ending, Guard, Patch, Put, Refused, Touch, Why
+from insession.kernel.record import Item, Outcome, Record, State
+
+ENDING_EVENT: Final = {
+    State.INTERRUPTED: EventType.INTERRUPTED,
+    State.EXPIRED: EventType.EXPIRED,
+    State.CLOSED: EventType.CLOSED,
+}
+KEPT_CHANGES: Final = 8
+"""So many changes an item remembers, to know one that is sent again."""
+COMPLETED: Final = "completed"
+"""The reason that closes a session, whoever says it."""
+
+
+def due_at(touched: float, reach: float, absolute: float) -> float:
+    """When a session last touched at ``touched`` is due."""
+    return min(touched + reach, absolute)
+
+
+def state_of(reason: str | None, otherwise: State) -> State:
+    """The state that an ending for ``reason`` leads to."""
+    return State.CLOSED if reason == COMPLETED else otherwise
+
+
+def judge(guard: Guard, version: int, record: Record | None, at: float) -> Refused | None:
+    """Whether a change under this guard may be made of this record at time ``at``; None: it may."""
+    if guard is Guard.ABSENT:
+        if record is None or record.state is not State.ACTIVE:
+            return None
+        return Refused(Why.PAST_DUE if record.due <= at else Why.STALE, record)
+    if record is None:
+        return Refused(Why.MISSING)
+    if guard is Guard.SAME:
+        return None if record.version == version else Refused(Why.STALE, record)
+    if guard is Guard.ENDED:
+        right = record.state is not State.ACTIVE and record.version == version
+        return None if right else Refused(Why.STALE, record)
+    return _judge_live(guard, version, record, at)
+
+
+def _judge_live(guard: Guard, version: int, record: Record, at: float) -> Refused | None:
+    if record.state is not State.ACTIVE:
+        return Refused(Why.ENDED, record)
+    past = record.due <= at
+    if guard is Guard.DUE:
+        return None if past else Refused(Why.STALE, record)
+    if past:
+        return Refused(Why.PAST_DUE, record)
+    if guard is Guard.VERSION and record.version != version:
+        return Refused(Why.STALE, record)
+    return None
+
+
+def judge_item(put: Put, item: Item | None, at: float) -> Refused | None:
+    """Whether an item may be written or deleted; an expired one counts as absent."""
+    there = item if item is not None and item.expires > at else None
+    if put.guard is Guard.ABSENT:
+        return None if there is None else Refused(Why.STALE, there)
+    if put.guard is Guard.VERSION:
+        if there is None:
+            return Refused(Why.MISSING)
+        return None if there.version == put.version else Refused(Why.STALE, there)
+    return None
+
+
+def opened(record: Record, version: int) -> Record:
+    """Give a new record its first version.
+
+    A store owns the record that it is handed, so it is numbered in place: a copy costs more than all
+    the rest of an open.
+    """
+    force_setattr(record, "version", version)
+    return record
+
+
+def patched(record: Record, patch: Patch, change: str, version: int) -> Record:
+    """The record after the patch. Under `Guard.SAME` its version and change stay."""
+    fields = dict(patch.fields) if patch.fields else {}
+    if patch.data is not None:
+        fields["data"] = patch.data
+    if patch.guard is not Guard.SAME:
+        fields["version"] = version
+        fields["change"] = change
+    if "touched" in fields:
+        fields["touched"] = max(fields["touched"], record.touched)
+        fields["due"] = max(due_at(fields["touched"], record.reach, record.absolute), record.due)
+    return replace(record, **fields)
+
+
+def ended(record: Record, ending: Ending, version: int) -> Record:
+    """The record after an ending. What was due keeps the reason of its ending, whoever found it."""
+    return replace(
+        record,
+        state=ending.state,
+        version=version,
+        change=ending.change,
+        ended=ending.at,
+        reason=ending.reason,
+    )
+
+
+def touched(record: Record, touch: Touch) -> Record | Refused | None:
+    """The record after a touch; None: the last one is younger than the window, nothing is to be written."""
+    if record.state is not State.ACTIVE:
+        return Refused(Why.ENDED, record)
+    if record.due <= touch.at:
+        return Refused(Why.PAST_DUE, record)
+    if touch.at - record.touched <= touch.window:
+        return None
+    due = due_at(touch.at, record.reach, record.absolute)
+    return replace(record, touched=touch.at, due=max(due, record.due))
+
+
+def item_after(put: Put, item: Item | None, change: str, version: int) -> Item | None:
+    """The item after a put; None: deleted."""
+    if put.data is None:
+        return None
+    before = item.changes[1 - KEPT_CHANGES :] if item is not None else ()
+    return Item(put.key, put.data, version, (*before, change), put.owner, put.expires)
+
+
+def event_of_patch(record: Record, patch: Patch, commit: Commit) -> Event:
+    """The event that a patch writes about the record as it is now. Call it only where the patch has one."""
+    assert patch.event is not None  # noqa: S101 - the caller's promise, for the type checker
+    return Event(
+        patch.event,
+        commit.at,
+        record.id,
+        record.kind,
+        record.owner,
+        record.version,
+        patch.reason,
+        commit.change,
+        commit.node,
+    )
+
+
+def event_of_ending(record: Record, ending: Ending) -> Event:
+    """The one terminal event of a session."""
+    return Event(
+        ENDING_EVENT[ending.state],
+        ending.at,
+        record.id,
+        record.kind,
+        record.owner,
+        record.version,
+        ending.reason,
+        ending.change,
+        ending.node,
+    )
+
+
+def worse(one: str | None, other: str) -> bool:
+    """Whether ``other`` is a worse outcome of work than ``one``."""
+    order = list(Outcome)
+    return one is None or order.index(Outcome(other)) > order.index(Outcome(one))

@@ -1,0 +1,94 @@
+"""Which store a URL means: the table of schemes, and reading a URL's parts.
+
+The table names classes as strings, imported when used, so that nothing that opens a store imports
+one. A new store adds one line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Protocol, cast
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+import msgspec
+
+from insession.errors import ConfigurationError
+from insession.kernel.clock import Clock
+from insession.kernel.contract import Store
+
+SCHEMES: Final[Mapping[str, str]] = {
+    "memory": "insession.stores.memory:MemoryStore",
+    "sqlite": "insession.stores.sqlite:SQLiteStore",
+}
+_NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+class StoreURL(msgspec.Struct, frozen=True):
+    """The parts of a store's URL. ``shown`` is the URL without its password."""
+
+    scheme: str
+    path: str
+    options: Mapping[str, str]
+    shown: str
+
+    def choice(self, name: str, choices: Collection[str], default: str) -> str:
+        """An option that is one of a few words."""
+        value = self.options.get(name, default).lower()
+        if value not in choices:
+            raise ConfigurationError(f"{self.shown}: {name} is one of {', '.join(sorted(choices))}")
+        return value
+
+    def only(self, known: Collection[str]) -> None:
+        """Refuse options that nobody knows, naming the nearest that is known."""
+        for name in self.options:
+            if name not in known:
+                raise ConfigurationError(f"{self.shown}: {unknown('option', name, known)}")
+
+
+class StoreClass(Protocol):
+    """What the table of schemes names."""
+
+    @classmethod
+    def from_url(cls, url: StoreURL, *, namespace: str, clock: Clock | None) -> Store:
+        """Build a store, without any I/O."""
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """A sentence about a name that nobody knows, with the nearest one that is known."""
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
+    return f"unknown {what} {name!r}{hint}"
+
+
+def parse_url(text: str) -> StoreURL:
+    """Read a store's URL; `ConfigurationError` says what is wrong with it, never its password."""
+    parts = urlsplit(text)
+    if parts.scheme not in SCHEMES:
+        raise ConfigurationError(unknown("store", parts.scheme or text.split("/")[0], [f"{one}:" for one in SCHEMES]))
+    shown = text
+    if parts.password is not None:
+        shown = urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return StoreURL(parts.scheme, unquote(parts.path), options, shown)
+
+
+def check_namespace(namespace: str) -> str:
+    """A namespace is a lower-case word: it becomes part of keys, tables and channels."""
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError("namespace: is a lower-case word of at most 32 letters, digits and underscores")
+    return namespace
+
+
+def store_from(url: str, *, namespace: str, clock: Clock | None = None) -> Store:
+    """The store that a URL means, not opened yet."""
+    parsed = parse_url(url)
+    module, _, name = SCHEMES[parsed.scheme].partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except ImportError as error:  # pragma: no cover - only where an extra is missing
+        extra = f"pip install 'insession[{parsed.scheme}]'"
+        raise ConfigurationError(f"{parsed.shown}: {error.name} is not installed; {extra}") from error
+    return cast("StoreClass", found).from_url(parsed, namespace=check_namespace(namespace), clock=clock)

@@ -1,0 +1,334 @@
+"""The memory store: the reference, and the fastest. Sessions live as long as the process.
+
+It never waits, so the engine calls it inline. Records and items are structs that the collector
+skips; indexes hold ids only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice, takewhile
+from typing import Final
+
+from msgspec.structs import force_setattr
+
+from insession.kernel.clock import Clock
+from insession.kernel.contract import Waker, Wakers
+from insession.kernel.events import START, Cursor, Event, EventType, Page
+from insession.kernel.interpreter import Interpreter, Place
+from insession.kernel.leases import Lease
+from insession.kernel.operations import Answer, Find, Index, Operation, Pick
+from insession.kernel.record import NEVER, Item, Record, State
+from insession.kernel.urls import StoreURL
+from insession.stores.ordered import Members, Ordered, ids_after, joined, left, number_of
+
+RETENTION: Final = 10_000
+"""So many events the log keeps at least."""
+EVERYTHING: Final = frozenset(Operation.__args__)
+
+
+class MemoryStore:
+    """Everything in dictionaries of this process."""
+
+    immediate: frozenset[type[Operation]] = EVERYTHING
+    most = 1024
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._log = _Log()
+        self._rows = _Rows(self._log)
+        self._interpreter = Interpreter(self._rows)
+        self._wakers = Wakers()
+
+    @classmethod
+    def from_url(cls, url: StoreURL, *, namespace: str, clock: Clock | None) -> MemoryStore:  # noqa: ARG003
+        """``memory:``: a store of its own, so that its one namespace shares nothing with anybody."""
+        url.only(())
+        return cls(clock=clock)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close: another engine may go on with it."""
+
+    async def now(self) -> float:
+        """The clock that it was given."""
+        return self._clock.now()
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        """See `Store.apply`."""
+        return self.apply_now(operations)
+
+    def apply_now(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        """See `Store.apply_now`."""
+        log, interpreter = self._log, self._interpreter
+        answers = interpreter.apply(operations)
+        if log.fresh or interpreter.handed_on:
+            self._wakers.set(log.fresh, leases=interpreter.handed_on)
+            log.fresh.clear()
+            interpreter.handed_on = False
+        return answers
+
+    async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
+        """See `Store.events`."""
+        return self._log.page(after, limit, types)
+
+    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+        """See `Store.waker`."""
+        waker = self._wakers.waker(types, leases=leases)
+        self._log.wanted = self._wakers.wanted
+        return waker
+
+
+class _Log:
+    """The log: a list with the position of its first event."""
+
+    __slots__ = ("entries", "epoch", "first", "fresh", "wanted")
+
+    def __init__(self) -> None:
+        self.entries: list[Event | None] = []
+        self.first = 1
+        self.epoch = uuid.uuid4().hex[:8]
+        self.fresh: set[EventType] = set()
+        self.wanted: frozenset[EventType] = frozenset()
+
+    def append(self, event: Event) -> None:
+        entries = self.entries
+        force_setattr(event, "position", self.first + len(entries))
+        entries.append(event)
+        if event.type in self.wanted:
+            self.fresh.add(event.type)
+        if len(entries) >= 2 * RETENTION:
+            self.drop(RETENTION)
+
+    def drop(self, number: int) -> None:
+        del self.entries[:number]
+        self.first += number
+
+    def page(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
+        end = self.first + len(self.entries) - 1
+        begin, trimmed = (end, False) if after is None else self._begin(after, end)
+        if trimmed:
+            here = self._cursor(self.first - 1)
+            return Page((), here, here, more=True, trimmed=True)
+        found: list[Event] = []
+        position = begin
+        while position < end and len(found) < limit:
+            event = self.entries[position + 1 - self.first]
+            position += 1
+            if event is not None and (types is None or event.type in types):
+                found.append(event)
+        return Page(tuple(found), self._cursor(begin), self._cursor(position), more=position < end)
+
+    def _begin(self, after: str, end: int) -> tuple[int, bool]:
+        if after == START:
+            return self.first - 1, False
+        cursor = Cursor.parse(after)
+        position = cursor.positions[0]
+        known = cursor.epoch == self.epoch and self.first - 1 <= position <= end
+        return position, not known
+
+    def _cursor(self, position: int) -> str:
+        return f"{self.epoch}:{position}"
+
+
+class _Rows:
+    """`Rows` in dictionaries."""
+
+    def __init__(self, log: _Log) -> None:
+        self.log: Callable[[Event], None] = log.append
+        self._log = log
+        self._number = 0
+        self._records: dict[str, Record] = {}
+        self.record: Callable[[str], Record | None] = self._records.get
+        self._ranked: dict[tuple[str, State], Ordered] = {}
+        self._owners: dict[tuple[str, State], dict[str, Members]] = {}
+        self._nodes: dict[tuple[str, State], dict[str, Members]] = {}
+        self._due: dict[str, Ordered] = {}
+        self._items: dict[str, Item] = {}
+        self.item: Callable[[str], Item | None] = self._items.get
+        self._item_keys = Ordered()
+        self._item_expiries = Ordered()
+        self._item_owners: dict[str, Members] = {}
+        self._leases: dict[str, Lease] = {}
+        self.lease: Callable[[str], Lease | None] = self._leases.get
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    # ------------------------------------------------------------------ records
+
+    def write(self, record: Record, old: Record | None) -> None:
+        self._records[record.id] = record
+        if old is None:
+            self._enter(record)
+        elif old.state is not record.state or old.node != record.node or old.gone != record.gone:
+            self._leave(old)
+            self._enter(record)
+        elif old.due != record.due:
+            due = self._due[record.kind]
+            due.remove(old.due, old.id)
+            due.add(record.due, record.id)
+
+    def drop(self, record: Record) -> None:
+        del self._records[record.id]
+        self._leave(record)
+
+    def _enter(self, record: Record) -> None:
+        where = (record.kind, record.state)
+        ranked = self._ranked.get(where)
+        if ranked is None:
+            ranked = self._ranked[where] = Ordered()
+        rank = record.rank
+        ranked.add(rank, record.id)
+        if record.owner is not None:
+            self._join(self._owners, where, record.owner, rank, record.id)
+        if record.node is not None:
+            self._join(self._nodes, where, record.node, rank, record.id)
+        if record.state is State.ACTIVE:
+            due = self._due.get(record.kind)
+            if due is None:
+                due = self._due[record.kind] = Ordered()
+            due.add(record.due, record.id)
+
+    def _leave(self, record: Record) -> None:
+        where = (record.kind, record.state)
+        rank = record.rank
+        self._ranked[where].remove(rank, record.id)
+        if record.owner is not None:
+            _part(self._owners[where], record.owner, rank, record.id)
+        if record.node is not None:
+            _part(self._nodes[where], record.node, rank, record.id)
+        if record.state is State.ACTIVE:
+            self._due[record.kind].remove(record.due, record.id)
+
+    def _join(
+        self,
+        index: dict[tuple[str, State], dict[str, Members]],
+        where: tuple[str, State],
+        value: str,
+        rank: float,
+        session_id: str,
+    ) -> None:
+        groups = index.get(where)
+        if groups is None:
+            groups = index[where] = {}
+        members = groups.get(value)
+        if members is None:
+            groups[value] = session_id
+        else:
+            groups[value] = joined(members, rank, session_id, self._rank_of(members))
+
+    def _rank_of(self, members: Members | None) -> float:
+        return self._records[members].rank if isinstance(members, str) else 0.0
+
+    def walk(
+        self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int
+    ) -> Sequence[Record]:
+        where = (kind, state)
+        if pick.index in {"owner", "node"}:
+            members = self._groups(pick.index).get(where, {}).get(pick.value or "")
+            ids = ids_after(members, after, self._rank_of(members))
+        else:
+            ranked = self._ranked.get(where)
+            ids = (place[1] for place in ranked.after(after)) if ranked is not None else iter(())
+        records = (self._records[session_id] for session_id in ids)
+        if pick.index == "finish":
+            records = (record for record in records if record.finish)
+        return list(islice(records, max(most, 0)))
+
+    def _groups(self, index: Index) -> dict[tuple[str, State], dict[str, Members]]:
+        return self._owners if index == "owner" else self._nodes
+
+    def due(self, kind: str, before: float, most: int) -> Sequence[Record]:
+        due = self._due.get(kind)
+        if due is None:
+            return ()
+        places = takewhile(lambda place: place[0] <= before, due.after(None))
+        return [self._records[place[1]] for place in islice(places, most)]
+
+    def next_due(self, kinds: Iterable[str]) -> float:
+        return min((self._due[kind].first() for kind in kinds if kind in self._due), default=NEVER)
+
+    def count(self, index: Index, value: str | None, kind: str, state: State) -> int:
+        if index in {"owner", "node"}:
+            return number_of(self._groups(index).get((kind, state), {}).get(value or ""))
+        if index == "finish":
+            return sum(1 for _ in self.walk(Find("finish"), kind, state, None, len(self._records)))
+        ranked = self._ranked.get((kind, state))
+        return 0 if ranked is None else len(ranked)
+
+    def kinds(self) -> Iterable[str]:
+        return sorted({kind for kind, _ in self._ranked})
+
+    # ------------------------------------------------------------------ items and leases
+
+    def put(self, item: Item, old: Item | None) -> None:
+        if old is not None:
+            self.remove(old)
+        self._items[item.key] = item
+        self._item_keys.add(0.0, item.key)
+        if item.expires != NEVER:
+            self._item_expiries.add(item.expires, item.key)
+        if item.owner is not None:
+            members = self._item_owners.get(item.owner)
+            self._item_owners[item.owner] = joined(members, 0.0, item.key, 0.0)
+
+    def remove(self, item: Item) -> None:
+        del self._items[item.key]
+        self._item_keys.remove(0.0, item.key)
+        if item.expires != NEVER:
+            self._item_expiries.remove(item.expires, item.key)
+        if item.owner is not None:
+            _part(self._item_owners, item.owner, 0.0, item.key)
+
+    def items(self, prefix: str, after: str, most: int) -> Sequence[Item]:
+        first = self._items.get(prefix) if after < prefix else None
+        places = takewhile(
+            lambda place: place[1].startswith(prefix), self._item_keys.after((0.0, max(after, prefix)))
+        )
+        rest = [self._items[place[1]] for place in islice(places, max(most, 0))]
+        return rest if first is None else [first, *rest][: max(most, 0)]
+
+    def items_of(self, owner: str, after: str, most: int) -> Sequence[Item]:
+        keys = ids_after(self._item_owners.get(owner), (0.0, after), 0.0)
+        return [self._items[key] for key in islice(keys, max(most, 0))]
+
+    def items_expired(self, before: float, most: int) -> Sequence[Item]:
+        places = takewhile(lambda place: place[0] <= before, self._item_expiries.after(None))
+        return [self._items[place[1]] for place in islice(places, most)]
+
+    def keep_lease(self, name: str, lease: Lease | None) -> None:
+        if lease is not None:
+            self._leases[name] = lease
+        else:
+            self._leases.pop(name, None)
+
+    def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
+        # Only leases that somebody holds or waits for are there, so they are few.
+        names = sorted(name for name in self._leases if name.startswith(prefix) and name > after)
+        return [self._leases[name] for name in names[:most]]
+
+    # ------------------------------------------------------------------ the log
+
+    def trim(self, before: float, most: int) -> int:  # noqa: ARG002 - the log trims itself by number
+        return 0
+
+    def forget(self, owner: str, most: int) -> int:
+        entries, number = self._log.entries, 0
+        for place, event in enumerate(entries):
+            if number < most and event is not None and event.owner == owner:
+                entries[place] = None
+                number += 1
+        return number
+
+
+def _part(groups: dict[str, Members], value: str, rank: float, session_id: str) -> None:
+    rest = left(groups[value], rank, session_id)
+    if rest is None:
+        del groups[value]
+    else:
+        groups[value] = rest

@@ -1,0 +1,131 @@
+"""Ids in the order of a number, in little memory and with cheap changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from insession.kernel.record import NEVER
+
+_CHUNK: Final = 680
+"""Ids in a chunk: what a dict of 1,024 slots takes, so 27 bytes an id."""
+
+class Ordered:
+    """A set of ids ordered by (rank, id).
+
+    A list of dicts id → rank, each with the places between its bound and the next one's. Within a
+    chunk the order is made when it is read. Adding at the end (the usual case) and removing are
+    two dictionary operations.
+    """
+
+    __slots__ = ("_bounds", "_chunks", "_size")
+
+    def __init__(self, members: Iterable[tuple[str, float]] = ()) -> None:
+        self._bounds: list[tuple[float, str]] = [(-NEVER, "")]
+        self._chunks: list[dict[str, float]] = [{}]
+        self._size = 0
+        for session_id, rank in members:
+            self.add(rank, session_id)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, rank: float, session_id: str) -> None:
+        """Add an id that is not in it."""
+        place = (rank, session_id)
+        at = len(self._bounds) - 1
+        if place < self._bounds[at]:
+            at = bisect_right(self._bounds, place) - 1
+        chunk = self._chunks[at]
+        if len(chunk) >= _CHUNK:
+            at = self._split(at, place)
+            chunk = self._chunks[at]
+        chunk[session_id] = rank
+        self._size += 1
+
+    def remove(self, rank: float, session_id: str) -> None:
+        """Remove an id that was added with this rank."""
+        at = bisect_right(self._bounds, (rank, session_id)) - 1
+        chunk = self._chunks[at]
+        del chunk[session_id]
+        self._size -= 1
+        if not chunk and at:
+            del self._chunks[at], self._bounds[at]
+
+    def after(self, place: tuple[float, str] | None) -> Iterator[tuple[float, str]]:
+        """The places after one, in order; it must not change while they are read."""
+        at = 0 if place is None else bisect_right(self._bounds, place) - 1
+        for number in range(at, len(self._chunks)):
+            for found in self._sorted(number):
+                if place is None or found > place:
+                    yield found
+
+    def first(self) -> float:
+        """The smallest rank; `NEVER` if it is empty."""
+        return next((min(chunk.values()) for chunk in self._chunks if chunk), NEVER)
+
+    def _sorted(self, at: int) -> list[tuple[float, str]]:
+        chunk = self._chunks[at]
+        return sorted(zip(chunk.values(), chunk, strict=True))
+
+    def _split(self, at: int, place: tuple[float, str]) -> int:
+        """Make room in a full chunk; the number of the chunk that takes the place."""
+        places = self._sorted(at)
+        # At the end a new chunk begins empty, so that ids that come in order leave full chunks behind.
+        half = len(places) if place > places[-1] else len(places) // 2
+        rest = places[half:]
+        self._bounds.insert(at + 1, rest[0] if rest else place)
+        self._chunks.insert(at + 1, {session_id: rank for rank, session_id in rest})
+        if rest:
+            self._chunks[at] = {session_id: rank for rank, session_id in places[:half]}
+        return at + 1 if place >= self._bounds[at + 1] else at
+
+
+Members = str | dict[str, float] | Ordered
+"""The ids of one owner or node: one, a few, or many. Most owners have one, and a dict costs 232 bytes."""
+
+
+def joined(members: Members | None, rank: float, session_id: str, other: float) -> Members:
+    """The members with one more; ``other`` is the rank of a lone member."""
+    if members is None:
+        return session_id
+    if isinstance(members, str):
+        return {members: other, session_id: rank}
+    if isinstance(members, Ordered):
+        members.add(rank, session_id)
+        return members
+    members[session_id] = rank
+    return members if len(members) < _CHUNK else Ordered(members.items())
+
+
+def left(members: Members, rank: float, session_id: str) -> Members | None:
+    """The members without one; None: nobody is left."""
+    if isinstance(members, str):
+        return None
+    if isinstance(members, Ordered):
+        members.remove(rank, session_id)
+    else:
+        del members[session_id]
+    return members or None
+
+
+def number_of(members: Members | None) -> int:
+    """How many they are."""
+    if members is None:
+        return 0
+    return 1 if isinstance(members, str) else len(members)
+
+
+def ids_after(members: Members | None, place: tuple[float, str] | None, rank: float) -> Iterator[str]:
+    """Their ids after a place, in order; ``rank`` is that of a lone member."""
+    if members is None:
+        return
+    if isinstance(members, str):
+        if place is None or (rank, members) > place:
+            yield members
+        return
+    places = sorted((one, name) for name, one in members.items()) if isinstance(members, dict) else members.after(place)
+    for found in places:
+        if place is None or found > place:
+            yield found[1]

@@ -1,0 +1,224 @@
+"""The SQL of one namespace, and how its rows become records, items and events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from insession.kernel.events import Event, EventType
+from insession.kernel.leases import Lease
+from insession.kernel.record import Item, Record, State
+
+BULK: Final = 2000
+"""Data of more bytes than this lies apart, so that a touch or an ending does not write it again."""
+STATES: Final = (State.ACTIVE, State.INTERRUPTED, State.EXPIRED, State.CLOSED)
+CODES: Final = {state: code for code, state in enumerate(STATES)}
+
+COLUMNS: Final = tuple(
+    "id kind owner node state version change opened touched window reach absolute due ended reason keep finish "
+    "stopped rank data".split()
+)
+_RECORD: Final = (
+    's.number, s.id, s.kind, s.owner, s.node, s.state, s.version, s.change, s.opened, s.touched, s."window", s.reach, '
+    "s.absolute, s.due, s.ended, s.reason, s.keep, s.finish, s.stopped, "
+    "coalesce(s.data, (SELECT b.data FROM bulk_$ AS b WHERE b.number = s.number))"
+)
+_ITEM: Final = "i.key, i.data, i.version, i.changes, i.owner, i.expires"
+_EVENT: Final = "type, time, id, kind, owner, version, reason, change, node, position"
+_PAGE: Final = "kind = ? AND state = ? AND (rank, id) > (?, ?) ORDER BY rank, id LIMIT ?"
+
+_TYPES: Final = {str(one): one for one in EventType}
+_changes_to: Final = msgspec.json.Encoder().encode
+_changes_from: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+lease_to: Final = msgspec.msgpack.Encoder().encode
+lease_from: Final = msgspec.msgpack.Decoder(Lease).decode
+
+
+class Statements:
+    """Every statement about one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        def sql(text: str) -> str:
+            for short, long in (("{record}", _RECORD), ("{item}", _ITEM), ("{event}", _EVENT), ("{page}", _PAGE)):
+                text = text.replace(short, long)
+            return text.replace("$", namespace)
+
+        self._sql = sql
+        self._updates: dict[tuple[bool, ...], str] = {}
+        self.exists = sql("SELECT 1 FROM sqlite_schema WHERE name = 'state_$'")
+        self.schema = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
+        self.first_state = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
+        self.state = sql("SELECT number, first, position, handed, counts FROM state_$")
+        self.save_state = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
+        self.epoch = sql("SELECT epoch FROM state_$")
+        self._of_records()
+        self._of_items()
+        self._of_log()
+
+    def _of_records(self) -> None:
+        sql = self._sql
+        wanted = "FROM json_each(?) AS wanted CROSS JOIN"
+        self.record = sql("SELECT {record} FROM sessions_$ AS s WHERE s.id = ?")
+        self.records = sql("SELECT {record} " + wanted + " sessions_$ AS s ON s.id = wanted.value")
+        self.insert = sql("INSERT INTO sessions_$ VALUES (" + ", ".join("?" * (len(COLUMNS) + 1)) + ")")
+        self.delete = sql("DELETE FROM sessions_$ WHERE number = ?")
+        self.put_bulk = sql("INSERT OR REPLACE INTO bulk_$ VALUES (?, ?)")
+        self.delete_bulk = sql("DELETE FROM bulk_$ WHERE number = ?")
+        walk = "SELECT {record} FROM sessions_$ AS s INDEXED BY "
+        self.ranked = sql(walk + "ranked_$ WHERE {page}")
+        self.finish = sql(walk + "finish_$ WHERE finish = 1 AND {page}")
+        self.owned = sql(walk + "owned_$ WHERE owner = ? AND {page}")
+        self.placed = sql(walk + "placed_$ WHERE node = ? AND {page}")
+        self.due = sql(walk + "due_$ WHERE state = 0 AND kind = ? AND due <= ? ORDER BY due, id LIMIT ?")
+        self.next_due = sql("SELECT min(due) FROM sessions_$ INDEXED BY due_$ WHERE state = 0 AND kind = ?")
+        count = "SELECT count(*) FROM sessions_$ INDEXED BY "
+        self.count_owned = sql(count + "owned_$ WHERE owner = ? AND kind = ? AND state = ?")
+        self.count_placed = sql(count + "placed_$ WHERE node = ? AND kind = ? AND state = ?")
+        self.count_finish = sql(count + "finish_$ WHERE finish = 1 AND kind = ? AND state = ?")
+
+    def _of_items(self) -> None:
+        sql = self._sql
+        wanted = "FROM json_each(?) AS wanted CROSS JOIN"
+        self.item = sql("SELECT {item} FROM items_$ AS i WHERE i.key = ?")
+        self.items = sql("SELECT {item} " + wanted + " items_$ AS i ON i.key = wanted.value")
+        self.put_item = sql(
+            "INSERT INTO items_$ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, "
+            "changes = excluded.changes, owner = excluded.owner, expires = excluded.expires, data = excluded.data"
+        )
+        self.delete_item = sql("DELETE FROM items_$ WHERE key = ?")
+        page = "SELECT {item} FROM items_$ AS i "
+        self.items_under = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
+        self.items_owned = sql(page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?")
+        self.items_expired = sql(
+            page + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
+        )
+        self.lease = sql("SELECT body FROM leases_$ WHERE name = ?")
+        self.put_lease = sql(
+            "INSERT INTO leases_$ VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
+        )
+        self.delete_lease = sql("DELETE FROM leases_$ WHERE name = ?")
+        self.leases_under = sql("SELECT body FROM leases_$ WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?")
+
+    def _of_log(self) -> None:
+        sql = self._sql
+        self.append = sql("INSERT INTO events_$ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        self.bounds = sql("SELECT first, position FROM state_$")
+        self.events = sql(
+            "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+        )
+        self.events_of = sql(
+            "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? "
+            "AND type IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?"
+        )
+        self.heads = sql("SELECT position, time FROM events_$ ORDER BY position LIMIT ?")
+        self.trim = sql("DELETE FROM events_$ WHERE position <= ?")
+        self.forget = sql(
+            "DELETE FROM events_$ WHERE position IN "
+            "(SELECT position FROM events_$ WHERE owner = ? ORDER BY position LIMIT ?)"
+        )
+        self.sight = sql("SELECT position, handed FROM state_$")
+        self.types = sql("SELECT DISTINCT type FROM events_$ WHERE position > ? AND position <= ?")
+
+    def update(self, changed: tuple[bool, ...]) -> str:
+        """The statement that writes these columns of a session; an index is touched only if one of its own is named."""
+        text = self._updates.get(changed)
+        if text is None:
+            names = [f'"{name}" = ?' for name, one in zip(COLUMNS, changed, strict=True) if one]
+            text = self._updates[changed] = self._sql("UPDATE sessions_$ SET ! WHERE number = ?").replace(
+                "!", ", ".join(names)
+            )
+        return text
+
+
+def row_of(record: Record) -> tuple[Any, ...]:
+    """A record in the order of `COLUMNS`."""
+    live = record.state is State.ACTIVE
+    data = record.data
+    return (
+        record.id,
+        record.kind,
+        record.owner,
+        record.node,
+        0 if live else CODES[record.state],
+        record.version,
+        record.change,
+        record.opened,
+        record.touched,
+        record.window,
+        record.reach,
+        record.absolute,
+        record.due,
+        record.ended,
+        record.reason,
+        record.keep,
+        1 if record.finish else 0,
+        record.stopped,
+        record.opened if live else record.gone,
+        data if len(data) <= BULK else None,
+    )
+
+
+def record_of(row: tuple[Any, ...]) -> Record:
+    """The record in a row of ``{record}``, which begins with its number."""
+    (
+        _,
+        session_id,
+        kind,
+        owner,
+        node,
+        state,
+        version,
+        change,
+        opened,
+        touched,
+        window,
+        reach,
+        absolute,
+        due,
+        ended,
+        reason,
+        keep,
+        finish,
+        stopped,
+        data,
+    ) = row
+    return Record(
+        session_id,
+        kind,
+        owner,
+        node,
+        STATES[state],
+        version,
+        change,
+        opened,
+        touched,
+        window,
+        reach,
+        absolute,
+        due,
+        ended,
+        reason,
+        keep,
+        finish == 1,
+        stopped,
+        data,
+    )
+
+
+def item_row(item: Item) -> tuple[Any, ...]:
+    """An item as its table takes it; the number counts only if it is new."""
+    changes = _changes_to(item.changes).decode()
+    return (item.version, item.key, item.version, changes, item.owner, item.expires, item.data)
+
+
+def item_of(row: tuple[Any, ...]) -> Item:
+    """The item in a row of ``{item}``."""
+    key, data, version, changes, owner, expires = row
+    return Item(key, data, version, _changes_from(changes), owner, expires)
+
+
+def event_of(row: tuple[Any, ...]) -> Event:
+    """The event in a row of ``{event}``."""
+    return Event(_TYPES[row[0]], *row[1:])
