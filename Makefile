@@ -27,7 +27,7 @@ help: ## list the targets
 	@echo
 	@echo "Variables: PYTHON=$(PYTHON) (makes the environment), ARGS= (test, bench), STORE=$(STORE) (run), BUDGET=$(BUDGET) (soak)"
 
-run: $(STAMPS)/run ## serve the HTTP API and the dashboard on an SQLite store
+run: $(STAMPS)/run ## serve the HTTP API on an SQLite store
 	$(BIN)/insession serve --store $(STORE)
 
 test: $(STAMPS)/test ## run the tests; ARGS="-k limits -x" goes to pytest

@@ -40,7 +40,8 @@ from insession.kernel.contract import Store
 from insession.kernel.engine import Engine, SessionPage, Stats
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.items import Entry, Items
-from insession.kernel.kinds import Kind, Limit
+from insession.kernel.kinds import Kind
+from insession.kernel.limits import Limit
 from insession.kernel.locks import Lock
 from insession.kernel.record import Outcome, State
 from insession.kernel.session import Deadlines, Session
@@ -72,8 +73,8 @@ __all__ = [
     "Lock",
     "LockLost",
     "LockTimeout",
-    "OutcomeUnknown",
     "Outcome",
+    "OutcomeUnknown",
     "Overloaded",
     "Session",
     "SessionEnded",
@@ -98,11 +99,11 @@ def connect(
     most_data: int = MOST_DATA,
     index_key: bytes | None = None,
 ) -> Engine:
-    """An engine over a store, not opened yet: ``async with connect(...) as engine``.
+    """Make an engine over a store; ``async with`` opens it.
 
     Args:
-        store: A URL (``memory:``, ``sqlite:///sessions.db``), or a store that the engine then opens and closes; None: the
-            environment's ``INSESSION_STORE``, else memory.
+        store: A URL (``memory:``, ``sqlite:///sessions.db``), or a store that the engine then opens and closes;
+            None: the environment's ``INSESSION_STORE``, else memory.
         kinds: The kinds of sessions that this program declares. One that is opened undeclared has default policies.
         namespace: The part of the store to use; it sees nothing of the others.
         clock: For tests.

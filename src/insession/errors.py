@@ -37,7 +37,7 @@ class ConfigurationError(InsessionError):
     """A URL, a kind, or an option cannot work as given."""
 
 
-class InvalidInput(InsessionError, ValueError):  # noqa: N818 - the documented name
+class InvalidInput(InsessionError, ValueError):
     """A value cannot be taken. ``field`` names the argument, ``problem`` says what is wrong."""
 
     def __init__(self, field: str, problem: str) -> None:
@@ -46,7 +46,7 @@ class InvalidInput(InsessionError, ValueError):  # noqa: N818 - the documented n
         self.problem = problem
 
 
-class SessionNotFound(InsessionError, LookupError):  # noqa: N818
+class SessionNotFound(InsessionError, LookupError):
     """The store has no record under this id: never opened, or purged since."""
 
     def __init__(self, session_id: str) -> None:
@@ -54,7 +54,7 @@ class SessionNotFound(InsessionError, LookupError):  # noqa: N818
         self.session_id = session_id
 
 
-class SessionEnded(InsessionError):  # noqa: N818
+class SessionEnded(InsessionError):
     """The session is over. ``reason`` is the first reason that ended it."""
 
     word = "ended"
@@ -83,7 +83,7 @@ class Closed(SessionEnded):
     word = "closed"
 
 
-class Conflict(InsessionError):  # noqa: N818
+class Conflict(InsessionError):
     """Somebody else changed it first. ``version`` is the current version; load again and decide anew."""
 
     def __init__(self, key: str, version: int | None) -> None:
@@ -92,7 +92,7 @@ class Conflict(InsessionError):  # noqa: N818
         self.version = version
 
 
-class LimitReached(InsessionError):  # noqa: N818
+class LimitReached(InsessionError):
     """The kind's limit refuses another session: end one first, or raise the limit."""
 
     def __init__(self, kind: str) -> None:
@@ -110,19 +110,19 @@ class LeaseError(InsessionError):
         self.name = name
 
 
-class LockTimeout(LeaseError):  # noqa: N818
+class LockTimeout(LeaseError):
     """The lock was not granted in time, or its queue is full."""
 
     saying = "was not granted in time, or its queue is full"
 
 
-class LockLost(LeaseError):  # noqa: N818
+class LockLost(LeaseError):
     """The lease ran out while it was held; commits under it are refused."""
 
     saying = "ran out while it was held; commits under its fence are refused"
 
 
-class Displaced(LeaseError):  # noqa: N818
+class Displaced(LeaseError):
     """Somebody took the lease over; commits under the old fence are refused."""
 
     saying = "was taken over by somebody else; commits under its old fence are refused"
@@ -132,15 +132,15 @@ class StoreError(InsessionError):
     """Root of what goes wrong between the engine and its store."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError):
     """The store cannot be reached or refused to work; nothing of the operation ran."""
 
 
-class OutcomeUnknown(StoreError):  # noqa: N818
+class OutcomeUnknown(StoreError):
     """The store's answer was lost and could not be found out: the operation may have run, or not."""
 
 
-class DataUnreadable(StoreError):  # noqa: N818
+class DataUnreadable(StoreError):
     """Stored data cannot be decoded as the kind says; the record is left as it is."""
 
     def __init__(self, key: str, problem: str) -> None:
@@ -148,11 +148,11 @@ class DataUnreadable(StoreError):  # noqa: N818
         self.key = key
 
 
-class Overloaded(StoreError):  # noqa: N818
+class Overloaded(StoreError):
     """Too many operations wait in this process; let some finish, then try again."""
 
 
-class CursorTrimmed(InsessionError):  # noqa: N818
+class CursorTrimmed(InsessionError):
     """Events after the cursor have been trimmed away. ``cursor`` is where the log goes on."""
 
     def __init__(self, cursor: str) -> None:

@@ -1,0 +1,1 @@
+"""The engine: rules, operations, the store contract, and what callers hold."""

@@ -27,7 +27,17 @@ _Entry = tuple[asyncio.Future[Any], tuple[Operation, ...]]
 class Batcher:
     """The queue between the callers of one engine and its store."""
 
-    __slots__ = ("_loop", "_scheduled", "_store", "_tasks", "_under_way", "_urgent", "_waiting", "batches", "sent")
+    __slots__ = (
+        "_loop",
+        "_scheduled",
+        "_store",
+        "_tasks",
+        "_under_way",
+        "_urgent",
+        "_waiting",
+        "batches",
+        "sent",
+    )
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -94,7 +104,7 @@ class Batcher:
             await self._again(entries, error)
         except StoreUnavailable as error:
             _fail(entries, error)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to the callers
+        except Exception as error:
             await self._one_by_one(entries, error)
         else:
             _answer(entries, answers)
@@ -111,7 +121,7 @@ class Batcher:
         for entry in entries:
             try:
                 _answer([entry], await self._store.apply(entry[1]))
-            except Exception as alone:  # noqa: BLE001
+            except Exception as alone:
                 _fail([entry], alone)
 
     async def _again(self, entries: list[_Entry], error: OutcomeUnknown) -> None:
@@ -119,7 +129,7 @@ class Batcher:
         operations = [_marked(operation) for _, group in entries for operation in group]
         try:
             answers = await self._store.apply(operations)
-        except Exception:  # noqa: BLE001
+        except Exception:
             _fail(entries, error)
             return
         place = 0

@@ -9,9 +9,9 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from insession.errors import Conflict, Expired, InvalidInput, OutcomeUnknown, SessionNotFound
-from insession.kernel import commands, ids
+from insession.kernel import commands, ids, rules
 from insession.kernel.codec import decode, encode
-from insession.kernel.events import ENDINGS
+from insession.kernel.events import ENDINGS, START
 from insession.kernel.kinds import Kind
 from insession.kernel.life import Life
 from insession.kernel.operations import Done, End, Ending, Ends, Operation, Pick, Refused, Touch, Touched, Why
@@ -30,7 +30,7 @@ class Changing(Life):
     async def _ask_together(self, *operations: Operation) -> Any:
         """Answers to operations that stay together, in their order."""
         if self._immediate.issuperset(map(type, operations)):
-            return self._apply_now(operations)
+            return [self._apply_now(operation) for operation in operations]
         return await self.batcher.send(*operations)
 
     def _indexed(self, policy: Kind, owner: str) -> str:
@@ -105,7 +105,7 @@ class Changing(Life):
     # ------------------------------------------------------------------ endings
 
     def _ending(self, state: State, reason: str) -> Ending:
-        return commands.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)
+        return rules.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)
 
     async def _end(self, session_id: str, state: State, reason: str) -> bool:
         """End one session; whether this call did."""
@@ -124,21 +124,28 @@ class Changing(Life):
 
     async def _end_all(self, pick: Pick, state: State, reason: str) -> int:
         """End everything that was picked, slice by slice; how many this call ended."""
+        with self._following.sweep():
+            return await self._end_slices(pick, state, reason)
+
+    async def _end_slices(self, pick: Pick, state: State, reason: str) -> int:
         number, more = 0, True
         while more:
             how = self._ending(state, reason)
-            begin = (await self.store.events(None, 0, None)).cursor
+            begin = await self._end_of_log()
             try:
                 ends: Ends = await self._ask(End(pick, how))
             except OutcomeUnknown:
                 # Every event carries the id of its change, so the log knows what the lost answer said.
                 number += await self._ended_by_change(begin, how.change)
                 continue
-            for session_id, version in zip(ends.ids, ends.versions, strict=True):
-                self._following.ended_by(session_id, how, version)
+            self._following.ended_by_pick(ends, how)
             number, more = number + len(ends.ids), ends.more
             await asyncio.sleep(0)
         return number
+
+    async def _end_of_log(self) -> str:
+        """Where the log ends now; a store that never waits loses no answer, so nobody needs to know."""
+        return START if End in self._immediate else (await self.store.events(None, 0, None)).cursor
 
     async def _ended_by_change(self, cursor: str, change: str) -> int:
         number, more = 0, True

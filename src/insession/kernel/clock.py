@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from time import clock_gettime
+from typing import Any, Final, Protocol
 
 
 class Alarm(Protocol):
@@ -19,17 +20,12 @@ class Alarm(Protocol):
         """It is not wanted any more."""
 
 
-if hasattr(time, "CLOCK_BOOTTIME"):
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-    def monotonic() -> float:
-        """Seconds since boot, sleep included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-else:  # pragma: no cover - other systems
-
-    def monotonic() -> float:
-        """Seconds of the monotonic clock."""
-        return time.monotonic()
+def monotonic() -> float:
+    """Seconds of the monotonic clock; where the system has it, that of the boot, sleep included."""
+    return clock_gettime(_BOOT)
 
 
 class Clock:
@@ -40,7 +36,7 @@ class Clock:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return self._offset + monotonic()
+        return self._offset + clock_gettime(_BOOT)
 
     def alarm(self, when: float, call: Callable[[], None]) -> Alarm:
         """Call at a time, on the running loop."""

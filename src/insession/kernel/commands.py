@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from insession.kernel.events import EventType
-from insession.kernel.kinds import Kind, Limit
-from insession.kernel.operations import Cap, Commit, End, Ending, Guard, Patch, Pick, Touch
+from insession.kernel.kinds import Kind
+from insession.kernel.limits import Limit
+from insession.kernel.operations import Commit, End, Ending, Guard, Patch, Pick, Touch
 from insession.kernel.record import NEVER, Record, State
-from insession.kernel.rules import due_at, state_of
+from insession.kernel.rules import due_at
 
 SLICE: Final = 200
 """So many sessions one picked ending takes at a time, so that others do not wait long."""
 NODE_LOST: Final = "node_lost"
-LIMIT: Final = "limit"
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
+_ABSENT: Final = Guard.ABSENT
+_VERSION: Final = Guard.VERSION
+_OPENED: Final = EventType.OPENED
 
 
-def open_session(record: Record, node: str, caps: tuple[Cap, ...]) -> Commit:
+def open_session(record: Record, node: str, limits: tuple[Limit, ...]) -> Commit:
     """Open a session; its limits are checked in the same atom."""
-    patch = Patch(record.id, Guard.ABSENT, 0, record, None, None, EventType.OPENED)
-    return Commit(record.opened, record.change, node, (patch,), caps)
+    patch = Patch(record.id, _ABSENT, 0, record, None, None, _OPENED)
+    return Commit(record.opened, record.change, node, (patch,), limits)
 
 
 def new_record(
@@ -42,7 +46,7 @@ def new_record(
         kind.name,
         owner,
         holder,
-        State.ACTIVE,
+        _ACTIVE,
         0,
         change,
         now,
@@ -60,42 +64,16 @@ def new_record(
     )
 
 
-def caps_of(limits: Sequence[Limit], now: float, change: str, node: str) -> tuple[Cap, ...]:
-    """The limits of a kind as a commit carries them."""
-    return tuple(
-        Cap(
-            limit.over,
-            limit.most,
-            expiry(now, change, node),
-            None if limit.then == "deny" else ending(now, State.INTERRUPTED, LIMIT, change, node),
-            limit.then == "least recently used",
-        )
-        for limit in limits
-    )
-
-
-def ending(now: float, state: State, reason: str | None, change: str, node: str) -> Ending:
-    """An ending by somebody; the reason ``completed`` closes."""
-    return Ending(now, state_of(reason, state), reason, Guard.LIVE, change, node)
-
-
-def expiry(now: float, change: str, node: str) -> Ending:
-    """The ending of whatever is due."""
-    return Ending(now, State.EXPIRED, "expired", Guard.DUE, change, node)
-
-
 def end_one(session_id: str, how: Ending) -> End:
     """End one session."""
     return End(Pick("id", session_id), how)
 
 
-def update(
-    record: Record, data: bytes, now: float, change: str, node: str, *, touch: bool, event: bool
-) -> Commit:
+def update(record: Record, data: bytes, now: float, change: str, node: str, *, touch: bool, event: bool) -> Commit:
     """Write new data over the version that was read. It is a touch only if asked."""
     patch = Patch(
         record.id,
-        Guard.VERSION,
+        _VERSION,
         record.version,
         None,
         {"touched": now} if touch else None,
@@ -122,7 +100,7 @@ def stopped(session_id: str, version: int, outcome: str, now: float, change: str
 def orphan(record: Record, now: float, change: str, node: str) -> Commit:
     """Take a session from a process that died."""
     fields = {"node": None}
-    patch = Patch(record.id, Guard.VERSION, record.version, None, fields, None, EventType.ORPHANED, NODE_LOST)
+    patch = Patch(record.id, _VERSION, record.version, None, fields, None, EventType.ORPHANED, NODE_LOST)
     return Commit(now, change, node, (patch,))
 
 

@@ -26,6 +26,7 @@ from typing import Protocol
 
 from insession.kernel.events import EventType, Page
 from insession.kernel.operations import Answer, Operation
+from insession.kernel.record import Record
 
 
 class Waker:
@@ -100,8 +101,11 @@ class Store(Protocol):
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """Apply a batch: one trip for each partition concerned. The answers come in the order of the operations."""
 
-    def apply_now(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        """Like `apply`, for operations whose types are all in `immediate`; called on the loop's thread."""
+    def apply_now(self, operation: Operation) -> Answer:
+        """Like `apply` of one operation whose type is in `immediate`; called on the loop's thread."""
+
+    def record_now(self, session_id: str) -> Record | None:
+        """What `Load` of one id finds, where `Load` is in `immediate`: the shortest way to the most frequent read."""
 
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         """Up to ``limit`` events after a cursor, of these types (None: all), in the order of the log.

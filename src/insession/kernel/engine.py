@@ -5,20 +5,32 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec.structs import replace
 
 from insession.errors import Conflict, InvalidInput, LimitReached, StoreError
-from insession.kernel import commands, ids
+from insession.kernel import commands, ids, rules
 from insession.kernel.changing import Changing
 from insession.kernel.codec import encode
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
 from insession.kernel.observers import Observer, OnError, Subscription
-from insession.kernel.operations import Commit, Count, Counted, Done, Find, Found, Index, Pick, Purge, Refused, Why
+from insession.kernel.operations import (
+    Commit,
+    Count,
+    Counted,
+    Done,
+    Find,
+    Found,
+    Index,
+    Pick,
+    Purge,
+    Refused,
+    Why,
+)
 from insession.kernel.record import NODE_KIND, Record, State
 from insession.kernel.session import Session
 from insession.kernel.streams import PAGE, EventStream
@@ -55,7 +67,7 @@ class Engine(Changing):
     Every verb may raise `StoreUnavailable`, `OutcomeUnknown` and `Overloaded`.
     """
 
-    async def __aenter__(self) -> Engine:
+    async def __aenter__(self) -> Self:
         await self._enter()
         return self
 
@@ -115,16 +127,13 @@ class Engine(Changing):
             session_id = ids.named_id(policy.name, owner, name, by_kind=policy.by_kind)
             change = self._change()
         window = policy.touch_window(idle, immediate=Commit in self._immediate)
-        record = commands.new_record(
-            session_id, policy, owner, node, now, (idle, absolute, window), encoded, change
-        )
-        caps = commands.caps_of(policy.limits, now, change, self.name) if policy.limits else ()
-        commit = commands.open_session(record, self.name, caps)
+        record = commands.new_record(session_id, policy, owner, node, now, (idle, absolute, window), encoded, change)
+        commit = commands.open_session(record, self.name, policy.limits)
         if name is None:
             answer = await self._ask(commit)
         else:
             # What is due under that name expires first, in the same trip.
-            expiry = commands.end_one(session_id, commands.expiry(now, self._change(), self.name))
+            expiry = commands.end_one(session_id, rules.expiry(now, self._change(), self.name))
             _, answer = await self._ask_together(expiry, commit)
         if type(answer) is not Done:
             raise self._refused_open(answer, policy, session_id)
@@ -147,13 +156,18 @@ class Engine(Changing):
 
     async def get(self, session_id: str) -> Session:
         """A session by its id, live or ended; one that is due has expired. Raises `SessionNotFound`."""
-        record = self._read_now(ids.check_id(session_id))
-        if record is None or (record.state is State.ACTIVE and record.due <= self.clock.now()):
-            record = await self._read(session_id)
+        record = self._read_now(session_id) if type(session_id) is str else None
+        if record is None or (record.due <= self.clock.now() and record.live):
+            record = await self._read(ids.check_id(session_id))
         return Session(self, record)
 
     async def update(
-        self, session_id: str, change: Callable[[Any], Any] | object, *, version: int | None = None, **options: bool
+        self,
+        session_id: str,
+        change: Callable[[Any], Any] | object,
+        *,
+        version: int | None = None,
+        **options: bool,
     ) -> Session:
         """Change a session's data, see `Session.update`; a value is written over ``version``, or the one read now."""
         session = await self.get(session_id)
@@ -226,7 +240,14 @@ class Engine(Changing):
     ) -> SessionPage:
         """A page of sessions by owner, node, kind, or all; live ones unless ``state`` says otherwise (None: any)."""
         index, value = self._index(owner, kind, node)
-        find = Find(index, value, kind, _state(state), _page_cursor(cursor), ids.check_count(limit, "limit", MOST_PAGE))
+        find = Find(
+            index,
+            value,
+            kind,
+            _state(state),
+            _page_cursor(cursor),
+            ids.check_count(limit, "limit", MOST_PAGE),
+        )
         found: Found = await self._ask(find)
         now = self.clock.now()
         live = [
@@ -255,9 +276,7 @@ class Engine(Changing):
 
     # ------------------------------------------------------------------ the log
 
-    def events(
-        self, *, after: str | None = None, types: Collection[EventType | str] | None = None
-    ) -> EventStream:
+    def events(self, *, after: str | None = None, types: Collection[EventType | str] | None = None) -> EventStream:
         """Events after a cursor (None: from now on, ``events.START``: from the first that is kept)."""
         return EventStream(self.store, after, None if types is None else frozenset(map(_event_type, types)))
 

@@ -13,6 +13,8 @@ from insession.errors import InvalidInput
 class EventType(enum.StrEnum):
     """What happened."""
 
+    __hash__ = str.__hash__  # that of enumerations is written in Python, and every reader filters by it
+
     OPENED = "opened"
     UPDATED = "updated"
     INTERRUPTED = "interrupted"

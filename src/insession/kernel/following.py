@@ -6,8 +6,8 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from insession.errors import InsessionError, SessionNotFound, StoreError
 from insession.kernel.clock import Alarm
 from insession.kernel.events import ENDINGS, FOLLOWED, Event
-from insession.kernel.operations import Ending
+from insession.kernel.operations import Ending, Ends
 from insession.kernel.record import Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, ended_error
@@ -67,6 +67,9 @@ class Following:
         self._handles: dict[str, list[_Ref]] = {}
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, set[asyncio.Future[None]]] = {}
+        self._sweeps = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self.abandoned: dict[Work, str] = {}
         """Work that goes on after its grace, with the id of its session."""
 
@@ -98,6 +101,19 @@ class Following:
             if not page.more:
                 engine.locks.look()
                 await self._waker.wait()
+            await self._calm.wait()
+
+    @contextmanager
+    def sweep(self) -> Iterator[None]:
+        """While this process ends many sessions it does not read its own endings: the commits come first."""
+        self._sweeps += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._sweeps -= 1
+            if not self._sweeps:
+                self._calm.set()
 
     # ------------------------------------------------------------------ handles
 
@@ -173,6 +189,13 @@ class Following:
         """Take over an ending that this process made."""
         if session_id in self._handles or session_id in self._works or session_id in self._waits:
             self._end_handles(session_id, how.state, how.reason, version, how.at, how.change)
+
+    def ended_by_pick(self, ends: Ends, how: Ending) -> None:
+        """Stop the work for what this process has just ended; handles hear of it from the log."""
+        if self._works or self._waits:
+            for session_id, version in zip(ends.ids, ends.versions, strict=True):
+                if session_id in self._works or session_id in self._waits:
+                    self.ended_by(session_id, how, version)
 
     def ended(self, session_id: str, record: Record) -> None:
         """Take over an ending from the record."""
@@ -304,7 +327,7 @@ class Following:
 class _Guard(AsyncIterator[T]):
     """A stream that ends with its session."""
 
-    __slots__ = ("_entered", "_following", "_source", "_work", "__weakref__")
+    __slots__ = ("__weakref__", "_entered", "_following", "_source", "_work")
 
     def __init__(self, following: Following, session: Session, source: AsyncIterable[T]) -> None:
         self._following = following

@@ -6,29 +6,24 @@ operations beside its data; the contract suite and the state machine hold it to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
 
-from insession.errors import InvalidInput
-from insession.kernel import leases, rules
-from insession.kernel.events import Event
-from insession.kernel.leases import Lease
+from insession.kernel import leases, pages, purges, rules
+from insession.kernel.limits import Limit
 from insession.kernel.operations import (
     Acquire,
     Answer,
-    Cap,
     Commit,
     Count,
-    Counted,
     Done,
     End,
     Ending,
     Ends,
     Fence,
     Find,
-    Found,
     Guard,
-    Index,
     Load,
     Loaded,
     Operation,
@@ -44,80 +39,14 @@ from insession.kernel.operations import (
     Why,
 )
 from insession.kernel.record import NEVER, Item, Record, State
+from insession.kernel.rows import Place, Rows
 
 UNDER_LIMIT = 1 << 20
 """So many bytes of items `Load` gives below an id."""
-Place = tuple[float, str]
-"""Rank and id: where a record stands in an index, within its kind and state."""
-
-
-class Rows(Protocol):
-    """What an embedded store keeps, as the interpreter needs it. Everything happens within one atom."""
-
-    def next_number(self) -> int:
-        """The next number of the partition's counter: versions and fencing tokens."""
-
-    def record(self, session_id: str) -> Record | None:
-        """The record under an id."""
-
-    def write(self, record: Record, old: Record | None) -> None:
-        """Put a record in place of ``old``, in every index."""
-
-    def drop(self, record: Record) -> None:
-        """Remove a record from everywhere."""
-
-    def item(self, key: str) -> Item | None:
-        """The item under a key."""
-
-    def put(self, item: Item, old: Item | None) -> None:
-        """Put an item in place of ``old``."""
-
-    def remove(self, item: Item) -> None:
-        """Remove an item."""
-
-    def lease(self, name: str) -> Lease | None:
-        """A lease that somebody holds or waits for."""
-
-    def keep_lease(self, name: str, lease: Lease | None) -> None:
-        """Put a lease; None: nobody holds it or waits."""
-
-    def log(self, event: Event) -> None:
-        """Append an event; it gets its position."""
-
-    def walk(
-        self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int
-    ) -> Sequence[Record]:
-        """The first records of an index of one kind and state, after a place, in the order of rank and id."""
-
-    def due(self, kind: str, before: float, most: int) -> Sequence[Record]:
-        """Live records of a kind with ``due <= before``, in the order of due and id."""
-
-    def next_due(self, kinds: Iterable[str]) -> float:
-        """The earliest due time of a live record of these kinds."""
-
-    def count(self, index: Index, value: str | None, kind: str, state: State) -> int:
-        """How many records of a kind and state an index holds."""
-
-    def kinds(self) -> Iterable[str]:
-        """Names of the kinds that have records, in order."""
-
-    def items(self, prefix: str, after: str, most: int) -> Sequence[Item]:
-        """Items whose key begins with a prefix, after a key, in key order."""
-
-    def items_of(self, owner: str, after: str, most: int) -> Sequence[Item]:
-        """Items of an owner, after a key, in key order."""
-
-    def items_expired(self, before: float, most: int) -> Sequence[Item]:
-        """Items with ``expires <= before``, in that order."""
-
-    def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
-        """Leases whose name begins with a prefix, after a name, in order."""
-
-    def trim(self, before: float, most: int) -> int:
-        """Forget up to ``most`` of the oldest events older than ``before`` less the retention; how many it were."""
-
-    def forget(self, owner: str, most: int) -> int:
-        """Forget up to ``most`` events of an owner; cursors pass the gap."""
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
+_ABSENT: Final = Guard.ABSENT
+_SAME: Final = Guard.SAME
 
 
 class Interpreter:
@@ -137,15 +66,19 @@ class Interpreter:
             Acquire: self._acquire,
             Renew: self._renew,
             Release: self._release,
-            Find: self._find,
-            Count: self._count,
-            Purge: self._purge,
+            Find: partial(pages.find, rows),
+            Count: partial(pages.count, rows),
+            Purge: partial(purges.purge, rows),
         }
 
     def apply(self, operations: Sequence[Operation]) -> list[Answer]:
         """The answers to the operations, in their order."""
         meaning = self._meaning
         return [meaning[type(operation)](operation) for operation in operations]
+
+    def answer(self, operation: Operation) -> Answer:
+        """The answer to one operation."""
+        return self._meaning[type(operation)](operation)
 
     def _load(self, load: Load) -> Loaded:
         rows = self._rows
@@ -168,34 +101,46 @@ class Interpreter:
     # ------------------------------------------------------------------ changes
 
     def _commit(self, commit: Commit) -> Done | Refused:
+        if len(commit.patches) == 1 and type(commit.patches[0]) is Patch:
+            return self._commit_record(commit, commit.patches[0])
         rows, patches = self._rows, commit.patches
-        now: list[Any] = [
-            rows.item(part.key) if isinstance(part, Put) else rows.record(part.id) for part in patches
-        ]
+        now: list[Any] = [rows.item(part.key) if isinstance(part, Put) else rows.record(part.id) for part in patches]
         if _repeated(commit, now):
             return Done(tuple([0 if one is None else one.version for one in now]))
         now = _without_replaced(patches, now)
-        if commit.fence is not None and leases.fenced(
-            rows.lease(commit.fence.lease), commit.fence, commit.at
-        ):
+        if self._fenced(commit):
             return Refused(Why.FENCED)
         for part, one in zip(patches, now, strict=True):
-            refused = (
-                rules.judge_item(part, one, commit.at)
-                if isinstance(part, Put)
-                else rules.judge(part.guard, part.version, one, commit.at)
-            )
+            refused = _refused(commit, part, one)
             if refused is not None:
                 return refused
-            if commit.again and _ended_since(part, one, commit.at):
-                return Refused(Why.ENDED, one)
-        if commit.caps and not self._room(commit):
+        if commit.limits and not self._room(commit):
             return Refused(Why.LIMIT)
         for part, one in zip(patches, now, strict=True):
             # Before anything is put, so that an item put below the new record is not taken along.
             if one is not None and isinstance(part, Patch) and part.record is not None:
-                self._remove(one)
+                purges.remove(self._rows, one)
         return Done(tuple([self._change(part, one, commit) for part, one in zip(patches, now, strict=True)]))
+
+    def _commit_record(self, commit: Commit, patch: Patch) -> Done | Refused:
+        """A commit of one record and nothing else: what nearly all of them are."""
+        record = self._rows.record(patch.id)
+        if record is not None and record.change == commit.change:
+            return Done((record.version,))
+        if commit.fence is not None and self._fenced(commit):
+            return Refused(Why.FENCED)
+        refused = _refused(commit, patch, record)
+        if refused is not None:
+            return refused
+        if commit.limits and not self._room(commit):
+            return Refused(Why.LIMIT)
+        if record is not None and patch.record is not None:
+            purges.remove(self._rows, record)
+        return Done((self._change(patch, record, commit),))
+
+    def _fenced(self, commit: Commit) -> bool:
+        fence = commit.fence
+        return fence is not None and leases.fenced(self._rows.lease(fence.lease), fence, commit.at)
 
     def _change(self, part: Patch | Put, one: Record | Item | None, commit: Commit) -> int:
         rows = self._rows
@@ -208,7 +153,7 @@ class Interpreter:
             rows.write(record, None)
         else:
             assert one is not None
-            version = one.version if part.guard is Guard.SAME else rows.next_number()
+            version = one.version if part.guard is _SAME else rows.next_number()
             record = rules.patched(one, part, commit.change, version)
             rows.write(record, one)
         if part.event is not None:
@@ -224,57 +169,51 @@ class Interpreter:
             self._rows.remove(one)
         return 0
 
-    def _remove(self, record: Record) -> None:
-        """Remove a record with what lies under it."""
-        while page := self._rows.items(f"{record.id}/", "", 64):
-            for item in page:
-                self._rows.remove(item)
-        self._rows.drop(record)
-
     def _room(self, commit: Commit) -> bool:
         """Make room for one more under every limit; False: one of them refuses, and nobody was evicted."""
-        new = next(
-            part.record for part in commit.patches if not isinstance(part, Put) and part.record is not None
-        )
-        evicted: dict[str, tuple[Record, Ending]] = {}
-        for cap in commit.caps:
-            value = new.owner if cap.over == "owner" else new.kind
+        new = next(part.record for part in commit.patches if not isinstance(part, Put) and part.record is not None)
+        evicted: dict[str, Record] = {}
+        for limit in commit.limits:
+            value = new.owner if limit.over == "owner" else new.kind
             if value is None:
                 continue
-            leaving = sum(1 for record, _ in evicted.values() if cap.over == "kind" or record.owner == value)
-            surplus = self._surplus(cap, value, new.kind, commit.at)
-            if surplus <= leaving:
-                continue
-            if cap.ending is None:
-                return False
-            first = [one for one in self._victims(cap, value, new.kind, surplus) if one.id not in evicted]
-            evicted |= {one.id: (one, cap.ending) for one in first[: surplus - leaving]}
-        for record, ending in evicted.values():
-            self._end_one(record, ending)
+            surplus = self._surplus(limit, value, new.kind, commit)
+            if surplus:
+                leaving = sum(limit.over == "kind" or record.owner == value for record in evicted.values())
+                if surplus > leaving and limit.then == "deny":
+                    return False
+                first = [one for one in self._victims(limit, value, new.kind, surplus) if one.id not in evicted]
+                evicted |= {one.id: one for one in first[: max(0, surplus - leaving)]}
+        if evicted:
+            eviction = rules.eviction(commit.at, commit.change, commit.node)
+            for record in evicted.values():
+                self._end_one(record, eviction)
         return True
 
-    def _surplus(self, cap: Cap, value: str, kind: str, at: float) -> int:
+    def _surplus(self, limit: Limit, value: str, kind: str, commit: Commit) -> int:
         """How many have to go to make room for one more, once those that are due have expired."""
-        members = self._rows.count(cap.over, value, kind, State.ACTIVE)
-        if members < cap.most:
+        members = self._rows.count(limit.over, value, kind, _ACTIVE)
+        if members < limit.most:
             return 0
-        if cap.over == "kind":
-            due = self._rows.due(kind, at, members)
+        if limit.over == "kind":
+            due = self._rows.due(kind, commit.at, members)
         else:
-            due = [record for record in self._members(cap, value, kind, members) if record.due <= at]
-        for record in due:
-            self._end_one(record, cap.expiry)
-        return max(0, members - len(due) - cap.most + 1)
+            due = [one for one in self._members(limit, value, kind, members) if one.due <= commit.at]
+        if due:
+            expiry = rules.expiry(commit.at, commit.change, commit.node)
+            for record in due:
+                self._end_one(record, expiry)
+        return max(0, members - len(due) - limit.most + 1)
 
-    def _members(self, cap: Cap, value: str, kind: str, most: int) -> Sequence[Record]:
-        return self._rows.walk(Pick(cap.over, value), kind, State.ACTIVE, None, most)
+    def _members(self, limit: Limit, value: str, kind: str, most: int) -> Sequence[Record]:
+        return self._rows.walk(Pick(limit.over, value), kind, _ACTIVE, None, most)
 
-    def _victims(self, cap: Cap, value: str, kind: str, needed: int) -> Sequence[Record]:
-        if not cap.by_touch:
-            return self._members(cap, value, kind, needed)
-        if cap.over == "kind":
+    def _victims(self, limit: Limit, value: str, kind: str, needed: int) -> Sequence[Record]:
+        if limit.then == "oldest":
+            return self._members(limit, value, kind, needed)
+        if limit.over == "kind":
             return self._rows.due(kind, NEVER, needed)
-        members = self._members(cap, value, kind, self._rows.count("owner", value, kind, State.ACTIVE))
+        members = self._members(limit, value, kind, self._rows.count("owner", value, kind, _ACTIVE))
         return sorted(members, key=lambda record: (record.touched, record.id))[:needed]
 
     # ------------------------------------------------------------------ endings and touches
@@ -286,10 +225,8 @@ class Interpreter:
         chosen = self._picked(pick, ending)
         more = len(chosen) > pick.most
         ended = [self._end_one(record, ending) for record in chosen[: pick.most]]
-        look = self._rows.next_due(self._kinds_of(pick)) if pick.index == "due" else NEVER
-        return Ends(
-            tuple([record.id for record in ended]), tuple([record.version for record in ended]), more, look
-        )
+        look = self._rows.next_due(pages.kinds_of(self._rows, pick)) if pick.index == "due" else NEVER
+        return Ends(tuple([record.id for record in ended]), tuple([record.version for record in ended]), more, look)
 
     def _end_by_id(self, session_id: str, ending: Ending) -> Ends | Refused:
         record = self._rows.record(session_id)
@@ -304,7 +241,7 @@ class Interpreter:
     def _picked(self, pick: Pick, ending: Ending) -> list[Record]:
         """What the pick names and the ending's guard lets through, and one more if there is one."""
         chosen: list[Record] = []
-        for kind in self._kinds_of(pick):
+        for kind in pages.kinds_of(self._rows, pick):
             chosen += self._picked_of(kind, pick, ending, pick.most + 1 - len(chosen))
             if len(chosen) > pick.most:
                 break
@@ -317,20 +254,13 @@ class Interpreter:
         at, expiry = ending.at, ending.guard is Guard.DUE
         chosen: list[Record] = []
         after: Place | None = None
-        while page := self._rows.walk(pick, kind, State.ACTIVE, after, most):
+        while page := self._rows.walk(pick, kind, _ACTIVE, after, most):
             early = [record for record in page if record.opened < pick.before]
             chosen += [record for record in early if (record.due <= at) is expiry][: most - len(chosen)]
             if len(chosen) >= most or len(early) < len(page):
                 break
             after = (page[-1].rank, page[-1].id)
         return chosen
-
-    def _kinds_of(self, ask: Pick | Find | Count) -> Iterable[str]:
-        if ask.index == "kind":
-            return (ask.value or "",) if ask.kind in {None, ask.value} else ()
-        if ask.kind is not None:
-            return (ask.kind,)
-        return [name for name in self._rows.kinds() if ask.index == "due" or not name.startswith("~")]
 
     def _end_one(self, record: Record, ending: Ending) -> Record:
         after = rules.ended(record, ending, self._rows.next_number())
@@ -374,94 +304,6 @@ class Interpreter:
             self._rows.log(event)
         return decision.answer
 
-    # ------------------------------------------------------------------ pages and purges
-
-    def _find(self, find: Find) -> Found:
-        if find.index in {"item", "item owner", "lease"}:
-            return self._find_by_key(find)
-        records: list[Record] = []
-        start = _place(find.after)
-        for kind in self._kinds_of(find):
-            for state in State if find.state is None else (find.state,):
-                where = (kind, _ORDER[state])
-                if start is not None and where < start[0]:
-                    continue
-                after = start[1] if start is not None and where == start[0] else None
-                records += self._rows.walk(find, kind, state, after, find.most + 1 - len(records))
-                if len(records) > find.most:
-                    page = records[: find.most]
-                    return Found(tuple(page), _cursor(page[-1]))
-        return Found(tuple(records))
-
-    def _find_by_key(self, find: Find) -> Found:
-        rows, value, after, most = self._rows, find.value or "", find.after or "", find.most + 1
-        entries: list[Any]
-        if find.index == "lease":
-            entries = [lease.view() for lease in rows.leases(value, after, most)]
-            keys = [view.name for view in entries]
-        else:
-            entries = list((rows.items if find.index == "item" else rows.items_of)(value, after, most))
-            keys = [item.key for item in entries]
-        more = len(entries) > find.most
-        return Found(tuple(entries[: find.most]), keys[find.most - 1] if more else None)
-
-    def _count(self, count: Count) -> Counted:
-        states = State if count.state is None else (count.state,)
-        pairs = [(kind, state) for kind in self._kinds_of(count) for state in states]
-        return Counted(sum(self._rows.count(count.index, count.value, kind, state) for kind, state in pairs))
-
-    def _purge(self, purge: Purge) -> Counted:
-        if purge.owner is not None:
-            return self._purge_owner(purge, purge.owner)
-        if purge.kind is not None:
-            return self._purge_kind(purge, purge.kind)
-        expired = self._rows.items_expired(purge.before, purge.most)
-        for item in expired:
-            self._rows.remove(item)
-        events = self._rows.trim(purge.before, purge.most)
-        return Counted(len(expired) + events, max(len(expired), events) >= purge.most)
-
-    def _purge_kind(self, purge: Purge, kind: str) -> Counted:
-        rows, over = self._rows, 0
-        states = [state for state in State if state is not State.ACTIVE]
-        if purge.count is not None:
-            over = max(0, sum(rows.count("kind", kind, kind, state) for state in states) - purge.count)
-        heads = [
-            one for state in states for one in rows.walk(Pick("kind", kind), kind, state, None, purge.most)
-        ]
-        heads.sort(key=lambda record: (record.gone, record.id))
-        old = [
-            record
-            for place, record in enumerate(heads[: purge.most])
-            if not record.finish and (record.gone <= purge.before or place < over)
-        ]
-        for record in old:
-            self._remove(record)
-        return Counted(len(old), len(old) >= purge.most)
-
-    def _purge_owner(self, purge: Purge, owner: str) -> Counted:
-        rows, number = self._rows, 0
-        find = Find("owner", owner)
-        for kind in list(rows.kinds()):
-            for state in State:
-                page = (
-                    rows.walk(find, kind, state, None, purge.most - number)
-                    if state is not State.ACTIVE
-                    else ()
-                )
-                for record in page:
-                    self._remove(record)
-                number += len(page)
-        items = rows.items_of(owner, "", purge.most - number)
-        for item in items:
-            rows.remove(item)
-        number += len(items)
-        number += rows.forget(owner, purge.most - number)
-        return Counted(number, number >= purge.most)
-
-
-_ORDER = {state: place for place, state in enumerate(State)}
-
 
 def _repeated(commit: Commit, now: Sequence[Record | Item | None]) -> bool:
     """Whether this change was done before: whatever it changed last still remembers it."""
@@ -490,21 +332,11 @@ def _without_replaced(patches: Sequence[Patch | Put], now: list[Any]) -> list[An
     ]
 
 
-def _ended_since(part: Patch | Put, one: Record | Item | None, at: float) -> bool:
-    return (
-        isinstance(part, Patch) and part.guard is Guard.ABSENT and isinstance(one, Record) and one.ended >= at
-    )
-
-
-def _cursor(record: Record) -> str:
-    return f"{record.kind}|{_ORDER[record.state]}|{record.rank!r}|{record.id}"
-
-
-def _place(cursor: str | None) -> tuple[tuple[str, int], Place] | None:
-    if cursor is None:
-        return None
-    try:
-        kind, state, rank, session_id = cursor.split("|", 3)
-        return (kind, int(state)), (float(rank), session_id)
-    except ValueError:
-        raise InvalidInput("after", "is not one that a page gave out") from None
+def _refused(commit: Commit, part: Patch | Put, one: Any) -> Refused | None:
+    if isinstance(part, Put):
+        return rules.judge_item(part, one, commit.at)
+    refused = rules.judge(part.guard, part.version, one, commit.at)
+    if refused is None and commit.again and part.guard is _ABSENT and one is not None and one.ended >= commit.at:
+        # What ended since may be what this commit opened when it was sent first.
+        return Refused(Why.ENDED, one)
+    return refused

@@ -90,7 +90,13 @@ class Items:
         return entries, None if found.after is None else found.after.removeprefix(self._prefix)
 
     async def _commit(
-        self, key: str, data: bytes | None, version: int | None, owner: str | None, until: float, fence: Fence | None
+        self,
+        key: str,
+        data: bytes | None,
+        version: int | None,
+        owner: str | None,
+        until: float,
+        fence: Fence | None,
     ) -> int:
         engine = self._engine
         full = check_key(self._prefix + check_text(key, "key"))

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from insession.errors import ConfigurationError, InvalidInput
 from insession.kernel.ids import check_count, check_kind, check_seconds
+from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.record import NODE_KIND
 
 if TYPE_CHECKING:
     from insession.kernel.session import Session
 
 DAY: Final = 86_400.0
-MOST_OF_OWNER: Final = 1_000
-MOST_OF_KIND: Final = 10_000_000
 Work = Callable[["Session"], Awaitable[object]]
 """Work on a session that a kind declares: recovery of an orphan, or work after an ending."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """At most ``most`` live sessions, of each owner or of the whole kind.
-
-    One too many is refused (``deny``), or makes room by an interrupt with the reason ``limit`` of the
-    oldest, or of the least recently used (over a kind: of the one that is due first). What is due
-    does not count: it expires then and there. An owner's limit is at most 1,000.
-    """
-
-    most: int
-    over: Literal["owner", "kind"] = "owner"
-    then: Literal["deny", "oldest", "least recently used"] = "deny"
-
-    def __post_init__(self) -> None:
-        if self.over not in {"owner", "kind"}:
-            raise ConfigurationError("Limit.over: is 'owner' or 'kind'")
-        if self.then not in {"deny", "oldest", "least recently used"}:
-            raise ConfigurationError("Limit.then: is 'deny', 'oldest' or 'least recently used'")
-        try:
-            check_count(self.most, "Limit.most", MOST_OF_OWNER if self.over == "owner" else MOST_OF_KIND)
-        except InvalidInput as error:
-            raise ConfigurationError(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,7 +49,7 @@ class Kind:
     window: float | None = None
     keep: float = DAY
     keep_count: int = 10_000
-    limits: Sequence[Limit] = ()
+    limits: tuple[Limit, ...] = ()
     recovery: Literal["end", "keep"] | Work | None = None
     finish: Work | None = None
     secret_owner: bool = False
@@ -90,7 +65,7 @@ class Kind:
             check_count(self.keep_count, "keep_count", MOST_OF_KIND)
         except InvalidInput as error:
             raise ConfigurationError(f"Kind.{error}") from None
-        object.__setattr__(self, "limits", tuple(self.limits))
+        object.__setattr__(self, "limits", tuple(self.limits))  # a list is taken too
         if self.recovery is not None and self.recovery not in {"end", "keep"} and not callable(self.recovery):
             raise ConfigurationError("Kind.recovery: is 'end', 'keep', an async function or None")
 

@@ -108,9 +108,7 @@ def acquire(lease: Lease | None, ask: Acquire, token: Callable[[], int]) -> Deci
     waiter = Waiter(ask.ticket, ask.at + ask.ttl, ask.note, ask.displace)
     queue = [other for other in lease.queue if other.ticket != ask.ticket]
     queue.insert(place, waiter)
-    look = min(
-        [held.until for held in lease.holders] + [other.until for other in queue[:place]], default=NEVER
-    )
+    look = min([held.until for held in lease.holders] + [other.until for other in queue[:place]], default=NEVER)
     return Decision(replace(lease, queue=tuple(queue)), Waiting(look, place), events)
 
 
@@ -164,8 +162,7 @@ def _swept(lease: Lease, now: float) -> Lease:
 def _still_taken(lease: Lease, keeper: Holder, ask: Acquire) -> Decision:
     """A taken ticket that goes on asking lives on: it waits again should the permit be lost."""
     notes = tuple(
-        replace(waiter, until=ask.at + ask.ttl) if waiter.ticket == ask.ticket else waiter
-        for waiter in keeper.notes
+        replace(waiter, until=ask.at + ask.ttl) if waiter.ticket == ask.ticket else waiter for waiter in keeper.notes
     )
     holders = tuple(replace(held, notes=notes) if held is keeper else held for held in lease.holders)
     return Decision(replace(lease, holders=holders), Waiting(keeper.until, 0, taken=True))

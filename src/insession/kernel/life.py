@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from insession.errors import ConfigurationError, InsessionError, SessionNotFound
-from insession.kernel import commands
+from insession.kernel import commands, rules
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
@@ -20,7 +20,7 @@ from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
 from insession.kernel.operations import Ends, Load, Operation
 from insession.kernel.reaper import Reaper
-from insession.kernel.record import Record, State
+from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
 from insession.kernel.tasks import Tasks
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from insession.kernel.engine import Engine
 
 _log: Final = logging.getLogger("insession.engine")
+
+
+def _not_now(session_id: str) -> Record | None:  # noqa: ARG001 - stands for `Store.record_now`
+    return None
 
 
 class Life:
@@ -81,6 +85,7 @@ class Life:
         self.clock = self._given_clock or await self._measured()
         self._immediate = store.immediate
         self._apply_now = store.apply_now
+        self._read_now = store.record_now if Load in store.immediate else _not_now
         self.batcher = Batcher(store)
         self.items = Items(engine)
         self.locks = Locks(engine)
@@ -135,15 +140,8 @@ class Life:
 
     async def _ask(self, operation: Operation) -> Any:
         if type(operation) in self._immediate:
-            return self._apply_now((operation,))[0]
+            return self._apply_now(operation)
         return await self.batcher.send(operation)
-
-    def _read_now(self, session_id: str) -> Record | None:
-        """The record, where the store can say it without waiting."""
-        if Load not in self._immediate:
-            return None
-        loaded: Any = self._apply_now((Load((session_id,)),))[0]
-        return cast("Record | None", loaded.found[0])
 
     async def _read(self, session_id: str) -> Record:
         """The record as it is now: one that is due expires first."""
@@ -151,13 +149,13 @@ class Life:
         record: Record | None = loaded.found[0]
         if record is None:
             raise SessionNotFound(session_id)
-        if record.state is State.ACTIVE and record.due <= self.clock.now():
+        if record.due <= self.clock.now() and record.live:
             return await self._expired(session_id)
         return record
 
     async def _expired(self, session_id: str) -> Record:
         """Whoever looks first decides an expiry; the record after it."""
-        how = commands.expiry(self.clock.now(), self._change(), self.name)
+        how = rules.expiry(self.clock.now(), self._change(), self.name)
         answer = await self._ask(commands.end_one(session_id, how))
         loaded = await self._ask(Load((session_id,)))
         record: Record | None = loaded.found[0]

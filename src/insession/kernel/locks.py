@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
@@ -15,7 +15,17 @@ from insession.kernel.batching import MOST_WAITING
 from insession.kernel.clock import Alarm
 from insession.kernel.events import Event
 from insession.kernel.ids import check_count, check_seconds, check_text
-from insession.kernel.operations import Acquire, Fence, Granted, Refused, Release, Released, Renew, Waiting, Why
+from insession.kernel.operations import (
+    Acquire,
+    Fence,
+    Granted,
+    Refused,
+    Release,
+    Released,
+    Renew,
+    Waiting,
+    Why,
+)
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
@@ -127,7 +137,7 @@ class Lock:
         """Proof that this lock is held, for commits."""
         return Fence(self.name, self.ticket, self._token)
 
-    async def __aenter__(self) -> Lock:
+    async def __aenter__(self) -> Self:
         self.ticket = secrets.token_hex(8)
         self.error = None
         deadline = None if self.wait is None else self._engine.clock.now() + self.wait
@@ -189,7 +199,7 @@ class Lock:
         release = Release(self.name, self.ticket, engine.clock.now())
         try:
             if Release in engine.store.immediate:
-                self._released(engine.store.apply_now((release,))[0])
+                self._released(engine.store.apply_now(release))
             else:
                 engine.batcher.send(release, urgent=True).add_done_callback(self._release_answered)
         except InsessionError:
@@ -221,7 +231,7 @@ class Lock:
             return
         renewal = self._renewal()
         if Renew in engine.store.immediate:
-            self._renewed(engine.store.apply_now((renewal,))[0])
+            self._renewed(engine.store.apply_now(renewal))
         else:
             engine.batcher.send(renewal, urgent=True).add_done_callback(self._renewal_answered)
         if self.error is None:

@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 import anyio.to_thread
@@ -39,7 +39,7 @@ class Subscription:
         self._engine = engine
         self._observer = observer
         self._in_thread = not (
-            inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(getattr(observer, "__call__", None))
+            inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(type(observer).__call__)
         )
         self._stream = stream
         self._on_error = on_error
@@ -51,7 +51,7 @@ class Subscription:
         self._reader: asyncio.Task[None] | None = None
         self.failures = 0
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         await self._stream.start()
         self._reader = self._engine._spawn(self._read())
         return self
@@ -109,7 +109,7 @@ class Subscription:
                     await anyio.to_thread.run_sync(self._observer, event, abandon_on_cancel=True)
                 elif (told := self._observer(event)) is not None:
                     await told
-        except Exception as error:  # noqa: BLE001 - an observer's failure reaches nobody else
+        except Exception as error:
             self._failed(event, error)
 
     def _failed(self, event: Event | None, error: BaseException) -> None:

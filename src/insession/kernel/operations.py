@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from insession.kernel.events import EventType
+from insession.kernel.limits import Limit
 from insession.kernel.record import NEVER, Item, Record, State
 
 
@@ -61,24 +62,11 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     node: str
 
 
-class Cap(msgspec.Struct, frozen=True, gc=False):
-    """A limit as a commit carries it: at most ``most`` live sessions over the record's owner or kind.
-
-    When it is reached, members that are due get ``expiry`` first; then as many as make room get
-    ``ending``, those opened (``oldest``) or touched (``least recently used``; over a kind: due) first.
-    Without an ending the commit is refused.
-    """
-
-    over: Literal["owner", "kind"]
-    most: int
-    expiry: Ending
-    ending: Ending | None = None
-    by_touch: bool = False
-
-
 class Patch(msgspec.Struct, frozen=True, gc=False):
-    """A change of one record. ``record`` is the whole of a new one (guard absent), ``fields`` the changed
-    envelope fields of one that is there, ``data`` its new data; what is None stays.
+    """A change of one record.
+
+    ``record`` is the whole of a new one (guard absent), ``fields`` the changed envelope fields of one
+    that is there, ``data`` its new data; what is None stays.
     """
 
     id: str
@@ -121,6 +109,8 @@ class Load(msgspec.Struct, frozen=True, gc=False):
 class Commit(msgspec.Struct, frozen=True, gc=False):
     """Patches of records and items that belong together: all of them, or none.
 
+    ``limits`` are checked for a session that it opens: when one is reached, members that are due
+    expire first; then as many as make room are interrupted, or the commit is refused.
     ``again``: it is sent a second time because its answer was lost; then an open does not replace a
     session that ended since ``at``, which may be the one that it opened.
     """
@@ -129,7 +119,7 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     change: str
     node: str
     patches: tuple[Patch | Put, ...]
-    caps: tuple[Cap, ...] = ()
+    limits: tuple[Limit, ...] = ()
     fence: Fence | None = None
     again: bool = False
 
@@ -340,6 +330,4 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
     more: bool = False
 
 
-Answer = (
-    Loaded | Done | Refused | Touched | Ends | Granted | Waiting | Released | Found | Counted
-)
+Answer = Loaded | Done | Refused | Touched | Ends | Granted | Waiting | Released | Found | Counted

@@ -8,9 +8,10 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from insession.errors import StoreError
-from insession.kernel.commands import SLICE, expiry
+from insession.kernel.commands import SLICE
 from insession.kernel.operations import End, Ends, Pick, Purge
 from insession.kernel.record import NEVER
+from insession.kernel.rules import expiry
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ NODE_KIND = "~node"
 
 class State(enum.StrEnum):
     """Where a session stands. ``active`` has exactly one end: one of the other three."""
+
+    __hash__ = str.__hash__  # that of enumerations is written in Python, and every index asks for it
 
     ACTIVE = "active"
     INTERRUPTED = "interrupted"
@@ -31,6 +34,10 @@ class Outcome(enum.StrEnum):
     RETURNED = "returned"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
+
+
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -71,7 +78,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     @property
     def live(self) -> bool:
         """Whether nobody has ended it (it may be due all the same)."""
-        return self.state is State.ACTIVE
+        return self.state is _ACTIVE
 
     @property
     def gone(self) -> float:
@@ -81,7 +88,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     @property
     def rank(self) -> float:
         """Its place in every index: by opening while it lives, by purge time after."""
-        return self.opened if self.state is State.ACTIVE else self.gone
+        return self.opened if self.state is _ACTIVE else self.gone
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):

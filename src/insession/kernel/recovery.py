@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from insession.errors import InsessionError, LeaseError, SessionNotFound
@@ -43,11 +44,16 @@ class Recovery:
             async with self._opening:
                 if self.node is None:
                     await self._open_node()
-        assert self.node is not None  # noqa: S101 - opened above
+        assert self.node is not None
         return self.node
 
     async def _open_node(self) -> None:
-        facts = {"name": self._engine.name, "host": socket.gethostname(), "pid": os.getpid(), "started": _started()}
+        facts = {
+            "name": self._engine.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": _started(),
+        }
         session = await self._engine._open(NODE, None, None, encode(facts), NODE.idle, None, None)
         self.node = session.id
         self._engine._spawn(self._live(session.id))
@@ -175,7 +181,6 @@ class Recovery:
 def _started() -> float | None:
     """When this process started, in clock ticks since boot: with it, a reused pid is no one's (proc(5), field 22)."""
     try:
-        with open("/proc/self/stat", "rb") as stat:
-            return float(stat.read().rpartition(b")")[2].split()[19])
+        return float(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
     except OSError:  # pragma: no cover - other systems
         return None

@@ -14,6 +14,15 @@ from insession.kernel.events import Event, EventType
 from insession.kernel.operations import Commit, Ending, Guard, Patch, Put, Refused, Touch, Why
 from insession.kernel.record import Item, Outcome, Record, State
 
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
+_ABSENT: Final = Guard.ABSENT
+_VERSION: Final = Guard.VERSION
+_LIVE: Final = Guard.LIVE
+_DUE: Final = Guard.DUE
+_ENDED: Final = Guard.ENDED
+_SAME: Final = Guard.SAME
+
 ENDING_EVENT: Final = {
     State.INTERRUPTED: EventType.INTERRUPTED,
     State.EXPIRED: EventType.EXPIRED,
@@ -21,6 +30,7 @@ ENDING_EVENT: Final = {
 }
 KEPT_CHANGES: Final = 8
 """So many changes an item remembers, to know one that is sent again."""
+LIMIT: Final = "limit"
 COMPLETED: Final = "completed"
 """The reason that closes a session, whoever says it."""
 
@@ -30,36 +40,46 @@ def due_at(touched: float, reach: float, absolute: float) -> float:
     return min(touched + reach, absolute)
 
 
-def state_of(reason: str | None, otherwise: State) -> State:
-    """The state that an ending for ``reason`` leads to."""
-    return State.CLOSED if reason == COMPLETED else otherwise
+def ending(now: float, state: State, reason: str | None, change: str, node: str) -> Ending:
+    """An ending by somebody; the reason ``completed`` closes."""
+    return Ending(now, State.CLOSED if reason == COMPLETED else state, reason, _LIVE, change, node)
+
+
+def expiry(now: float, change: str, node: str) -> Ending:
+    """The ending of whatever is due."""
+    return Ending(now, State.EXPIRED, "expired", _DUE, change, node)
+
+
+def eviction(now: float, change: str, node: str) -> Ending:
+    """The ending of a session that makes room under a limit."""
+    return Ending(now, State.INTERRUPTED, LIMIT, _LIVE, change, node)
 
 
 def judge(guard: Guard, version: int, record: Record | None, at: float) -> Refused | None:
     """Whether a change under this guard may be made of this record at time ``at``; None: it may."""
-    if guard is Guard.ABSENT:
-        if record is None or record.state is not State.ACTIVE:
+    if guard is _ABSENT:
+        if record is None or record.state is not _ACTIVE:
             return None
         return Refused(Why.PAST_DUE if record.due <= at else Why.STALE, record)
     if record is None:
         return Refused(Why.MISSING)
-    if guard is Guard.SAME:
+    if guard is _SAME:
         return None if record.version == version else Refused(Why.STALE, record)
-    if guard is Guard.ENDED:
-        right = record.state is not State.ACTIVE and record.version == version
+    if guard is _ENDED:
+        right = record.state is not _ACTIVE and record.version == version
         return None if right else Refused(Why.STALE, record)
     return _judge_live(guard, version, record, at)
 
 
 def _judge_live(guard: Guard, version: int, record: Record, at: float) -> Refused | None:
-    if record.state is not State.ACTIVE:
+    if record.state is not _ACTIVE:
         return Refused(Why.ENDED, record)
     past = record.due <= at
-    if guard is Guard.DUE:
+    if guard is _DUE:
         return None if past else Refused(Why.STALE, record)
     if past:
         return Refused(Why.PAST_DUE, record)
-    if guard is Guard.VERSION and record.version != version:
+    if guard is _VERSION and record.version != version:
         return Refused(Why.STALE, record)
     return None
 
@@ -67,9 +87,9 @@ def _judge_live(guard: Guard, version: int, record: Record, at: float) -> Refuse
 def judge_item(put: Put, item: Item | None, at: float) -> Refused | None:
     """Whether an item may be written or deleted; an expired one counts as absent."""
     there = item if item is not None and item.expires > at else None
-    if put.guard is Guard.ABSENT:
+    if put.guard is _ABSENT:
         return None if there is None else Refused(Why.STALE, there)
-    if put.guard is Guard.VERSION:
+    if put.guard is _VERSION:
         if there is None:
             return Refused(Why.MISSING)
         return None if there.version == put.version else Refused(Why.STALE, there)
@@ -91,7 +111,7 @@ def patched(record: Record, patch: Patch, change: str, version: int) -> Record:
     fields = dict(patch.fields) if patch.fields else {}
     if patch.data is not None:
         fields["data"] = patch.data
-    if patch.guard is not Guard.SAME:
+    if patch.guard is not _SAME:
         fields["version"] = version
         fields["change"] = change
     if "touched" in fields:
@@ -114,7 +134,7 @@ def ended(record: Record, ending: Ending, version: int) -> Record:
 
 def touched(record: Record, touch: Touch) -> Record | Refused | None:
     """The record after a touch; None: the last one is younger than the window, nothing is to be written."""
-    if record.state is not State.ACTIVE:
+    if record.state is not _ACTIVE:
         return Refused(Why.ENDED, record)
     if record.due <= touch.at:
         return Refused(Why.PAST_DUE, record)
@@ -134,7 +154,7 @@ def item_after(put: Put, item: Item | None, change: str, version: int) -> Item |
 
 def event_of_patch(record: Record, patch: Patch, commit: Commit) -> Event:
     """The event that a patch writes about the record as it is now. Call it only where the patch has one."""
-    assert patch.event is not None  # noqa: S101 - the caller's promise, for the type checker
+    assert patch.event is not None
     return Event(
         patch.event,
         commit.at,

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from insession.errors import Closed, Expired, Interrupted, SessionEnded
 from insession.kernel.codec import decode
@@ -32,6 +33,14 @@ class Deadlines(msgspec.Struct, frozen=True):
 def ended_error(record: Record) -> SessionEnded:
     """The error that says how this session ended."""
     return _ERRORS.get(record.state, Interrupted)(record.id, record.reason)
+
+
+def as_this_life(session: Session, record: Record) -> Record:
+    """The record as this handle's life sees it: one of a later life says that this life is over."""
+    mine = session.record
+    if record.opened == mine.opened:
+        return record
+    return replace(mine, state=State.CLOSED, reason="opened again", ended=record.opened) if mine.live else mine
 
 
 class Session:
@@ -124,9 +133,7 @@ class Session:
         """When it ends by itself."""
         record = self._record
         idle = record.touched + record.reach
-        return Deadlines(
-            None if idle == NEVER else idle, None if record.absolute == NEVER else record.absolute
-        )
+        return Deadlines(None if idle == NEVER else idle, None if record.absolute == NEVER else record.absolute)
 
     @property
     def data(self) -> Any:
@@ -148,8 +155,8 @@ class Session:
     # ------------------------------------------------------------------ verbs
 
     async def refresh(self) -> Session:
-        """Read it anew; `SessionNotFound` if it was purged."""
-        self._learn(await self._engine._read(self.id))
+        """Read it anew; `SessionNotFound` if it was purged. Opened again since, it is over for this handle."""
+        self._learn(as_this_life(self, await self._engine._read(self.id)))
         return self
 
     async def update(self, change: Callable[[Any], Any] | object, *, touch: bool = False, event: bool = False) -> Any:

@@ -59,7 +59,7 @@ class StoreClass(Protocol):
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """A sentence about a name that nobody knows, with the nearest one that is known."""
     near = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
+    hint = f"; did you mean {str(near[0])!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
     return f"unknown {what} {name!r}{hint}"
 
 
@@ -67,7 +67,9 @@ def parse_url(text: str) -> StoreURL:
     """Read a store's URL; `ConfigurationError` says what is wrong with it, never its password."""
     parts = urlsplit(text)
     if parts.scheme not in SCHEMES:
-        raise ConfigurationError(unknown("store", parts.scheme or text.split("/")[0], [f"{one}:" for one in SCHEMES]))
+        raise ConfigurationError(
+            unknown("store", parts.scheme or text.split("/", maxsplit=1)[0], [f"{one}:" for one in SCHEMES])
+        )
     shown = text
     if parts.password is not None:
         shown = urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

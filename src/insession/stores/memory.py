@@ -16,29 +16,33 @@ from msgspec.structs import force_setattr
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker, Wakers
 from insession.kernel.events import START, Cursor, Event, EventType, Page
-from insession.kernel.interpreter import Interpreter, Place
+from insession.kernel.interpreter import Interpreter
 from insession.kernel.leases import Lease
 from insession.kernel.operations import Answer, Find, Index, Operation, Pick
 from insession.kernel.record import NEVER, Item, Record, State
+from insession.kernel.rows import Place
 from insession.kernel.urls import StoreURL
 from insession.stores.ordered import Members, Ordered, ids_after, joined, left, number_of
 
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
 RETENTION: Final = 10_000
 """So many events the log keeps at least."""
 EVERYTHING: Final = frozenset(Operation.__args__)
 
 
 class MemoryStore:
-    """Everything in dictionaries of this process."""
+    """Everything in dictionaries of this process. ``retention`` is how many events the log keeps at least."""
 
     immediate: frozenset[type[Operation]] = EVERYTHING
     most = 1024
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, retention: int = RETENTION) -> None:
         self._clock = clock or Clock()
-        self._log = _Log()
+        self._log = _Log(retention)
         self._rows = _Rows(self._log)
         self._interpreter = Interpreter(self._rows)
+        self.record_now: Callable[[str], Record | None] = self._rows.record
         self._wakers = Wakers()
 
     @classmethod
@@ -59,17 +63,17 @@ class MemoryStore:
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """See `Store.apply`."""
-        return self.apply_now(operations)
+        return [self.apply_now(operation) for operation in operations]
 
-    def apply_now(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+    def apply_now(self, operation: Operation) -> Answer:
         """See `Store.apply_now`."""
         log, interpreter = self._log, self._interpreter
-        answers = interpreter.apply(operations)
+        answer = interpreter.answer(operation)
         if log.fresh or interpreter.handed_on:
             self._wakers.set(log.fresh, leases=interpreter.handed_on)
             log.fresh.clear()
             interpreter.handed_on = False
-        return answers
+        return answer
 
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         """See `Store.events`."""
@@ -85,9 +89,10 @@ class MemoryStore:
 class _Log:
     """The log: a list with the position of its first event."""
 
-    __slots__ = ("entries", "epoch", "first", "fresh", "wanted")
+    __slots__ = ("entries", "epoch", "first", "fresh", "retention", "wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, retention: int) -> None:
+        self.retention = retention
         self.entries: list[Event | None] = []
         self.first = 1
         self.epoch = uuid.uuid4().hex[:8]
@@ -100,8 +105,8 @@ class _Log:
         entries.append(event)
         if event.type in self.wanted:
             self.fresh.add(event.type)
-        if len(entries) >= 2 * RETENTION:
-            self.drop(RETENTION)
+        if len(entries) >= 2 * self.retention:
+            self.drop(self.retention)
 
     def drop(self, number: int) -> None:
         del self.entries[:number]
@@ -165,7 +170,9 @@ class _Rows:
         self._records[record.id] = record
         if old is None:
             self._enter(record)
-        elif old.state is not record.state or old.node != record.node or old.gone != record.gone:
+        elif old.state is not record.state:
+            self._end(record, old)
+        elif old.node != record.node or old.finish is not record.finish:
             self._leave(old)
             self._enter(record)
         elif old.due != record.due:
@@ -176,6 +183,23 @@ class _Rows:
     def drop(self, record: Record) -> None:
         del self._records[record.id]
         self._leave(record)
+
+    def _end(self, record: Record, old: Record) -> None:
+        """Move a record from the live ones to the ended ones: what interrupting all does most."""
+        kind, session_id, owner, gone = record.kind, record.id, record.owner, record.gone
+        live, over = (kind, _ACTIVE), (kind, record.state)
+        self._due[kind].remove(old.due, session_id)
+        self._ranked[live].remove(old.opened, session_id)
+        ranked = self._ranked.get(over)
+        if ranked is None:
+            ranked = self._ranked[over] = Ordered()
+        ranked.add(gone, session_id)
+        if owner is not None:
+            _part(self._owners[live], owner, old.opened, session_id)
+            self._join(self._owners, over, owner, gone, session_id)
+        if record.node is not None:
+            _part(self._nodes[live], record.node, old.opened, session_id)
+            self._join(self._nodes, over, record.node, gone, session_id)
 
     def _enter(self, record: Record) -> None:
         where = (record.kind, record.state)
@@ -188,7 +212,7 @@ class _Rows:
             self._join(self._owners, where, record.owner, rank, record.id)
         if record.node is not None:
             self._join(self._nodes, where, record.node, rank, record.id)
-        if record.state is State.ACTIVE:
+        if record.state is _ACTIVE:
             due = self._due.get(record.kind)
             if due is None:
                 due = self._due[record.kind] = Ordered()
@@ -202,7 +226,7 @@ class _Rows:
             _part(self._owners[where], record.owner, rank, record.id)
         if record.node is not None:
             _part(self._nodes[where], record.node, rank, record.id)
-        if record.state is State.ACTIVE:
+        if record.state is _ACTIVE:
             self._due[record.kind].remove(record.due, record.id)
 
     def _join(
@@ -225,9 +249,7 @@ class _Rows:
     def _rank_of(self, members: Members | None) -> float:
         return self._records[members].rank if isinstance(members, str) else 0.0
 
-    def walk(
-        self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int
-    ) -> Sequence[Record]:
+    def walk(self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int) -> Sequence[Record]:
         where = (kind, state)
         if pick.index in {"owner", "node"}:
             members = self._groups(pick.index).get(where, {}).get(pick.value or "")
@@ -287,9 +309,7 @@ class _Rows:
 
     def items(self, prefix: str, after: str, most: int) -> Sequence[Item]:
         first = self._items.get(prefix) if after < prefix else None
-        places = takewhile(
-            lambda place: place[1].startswith(prefix), self._item_keys.after((0.0, max(after, prefix)))
-        )
+        places = takewhile(lambda place: place[1].startswith(prefix), self._item_keys.after((0.0, max(after, prefix))))
         rest = [self._items[place[1]] for place in islice(places, max(most, 0))]
         return rest if first is None else [first, *rest][: max(most, 0)]
 
@@ -314,8 +334,8 @@ class _Rows:
 
     # ------------------------------------------------------------------ the log
 
-    def trim(self, before: float, most: int) -> int:  # noqa: ARG002 - the log trims itself by number
-        return 0
+    def trim(self, before: float, most: int) -> int:
+        return 0  # it trims itself, by number
 
     def forget(self, owner: str, most: int) -> int:
         entries, number = self._log.entries, 0
@@ -327,7 +347,8 @@ class _Rows:
 
 
 def _part(groups: dict[str, Members], value: str, rank: float, session_id: str) -> None:
-    rest = left(groups[value], rank, session_id)
+    members = groups[value]
+    rest = None if type(members) is str else left(members, rank, session_id)
     if rest is None:
         del groups[value]
     else:

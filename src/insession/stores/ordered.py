@@ -11,6 +11,7 @@ from insession.kernel.record import NEVER
 _CHUNK: Final = 680
 """Ids in a chunk: what a dict of 1,024 slots takes, so 27 bytes an id."""
 
+
 class Ordered:
     """A set of ids ordered by (rank, id).
 
@@ -57,7 +58,9 @@ class Ordered:
         """The places after one, in order; it must not change while they are read."""
         at = 0 if place is None else bisect_right(self._bounds, place) - 1
         for number in range(at, len(self._chunks)):
-            for found in self._sorted(number):
+            chunk = self._chunks[number]
+            for session_id in _in_order(chunk):
+                found = (chunk[session_id], session_id)
                 if place is None or found > place:
                     yield found
 
@@ -65,21 +68,25 @@ class Ordered:
         """The smallest rank; `NEVER` if it is empty."""
         return next((min(chunk.values()) for chunk in self._chunks if chunk), NEVER)
 
-    def _sorted(self, at: int) -> list[tuple[float, str]]:
-        chunk = self._chunks[at]
-        return sorted(zip(chunk.values(), chunk, strict=True))
-
     def _split(self, at: int, place: tuple[float, str]) -> int:
         """Make room in a full chunk; the number of the chunk that takes the place."""
-        places = self._sorted(at)
+        chunk = self._chunks[at]
+        ids = _in_order(chunk)
         # At the end a new chunk begins empty, so that ids that come in order leave full chunks behind.
-        half = len(places) if place > places[-1] else len(places) // 2
-        rest = places[half:]
-        self._bounds.insert(at + 1, rest[0] if rest else place)
-        self._chunks.insert(at + 1, {session_id: rank for rank, session_id in rest})
+        half = len(ids) if place > (chunk[ids[-1]], ids[-1]) else len(ids) // 2
+        rest = ids[half:]
+        self._bounds.insert(at + 1, (chunk[rest[0]], rest[0]) if rest else place)
+        self._chunks.insert(at + 1, {session_id: chunk[session_id] for session_id in rest})
         if rest:
-            self._chunks[at] = {session_id: rank for rank, session_id in places[:half]}
+            self._chunks[at] = {session_id: chunk[session_id] for session_id in ids[:half]}
         return at + 1 if place >= self._bounds[at + 1] else at
+
+
+def _in_order(chunk: dict[str, float]) -> list[str]:
+    """By rank, then id: two sorts in C, where one of pairs would compare in tuples."""
+    ids = sorted(chunk)
+    ids.sort(key=chunk.__getitem__)
+    return ids
 
 
 Members = str | dict[str, float] | Ordered

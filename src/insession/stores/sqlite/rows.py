@@ -1,218 +1,258 @@
-"""`Rows` over SQL: what a batch reads is read once, and what it writes is written once, at its end.
-
-Between the two everything happens in dictionaries. Before a query that needs an index, what has
-changed is written, so that the query sees it.
-"""
+"""`Rows` over SQL: what a batch reads is read once, and what it writes is written once, at its end."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from itertools import compress
-from operator import ne
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from insession.kernel.events import Event, EventType
-from insession.kernel.interpreter import Place
 from insession.kernel.leases import Lease
 from insession.kernel.operations import (
-    Acquire,
     Commit,
     End,
-    Find,
-    Index,
     Load,
     Operation,
-    Pick,
     Put,
-    Release,
-    Renew,
     Touch,
 )
-from insession.kernel.record import NEVER, Item, Record, State
+from insession.kernel.record import Item, Record
 
-from .statements import (
-    BULK,
-    CODES,
-    STATES,
-    Statements,
-    event_row,
-    item_of,
-    item_row,
-    lease_from,
-    lease_to,
-    record_of,
-    row_of,
-)
+from .sessions import Sessions
+from .statements import Statements, event_row, item_of, item_row, json_list, lease_from, lease_to
 
-_json: Final = msgspec.json.Encoder().encode
-_counts: Final = msgspec.json.Decoder(dict[str, list[int]]).decode
-_FIRST: Final[Place] = (-NEVER, "")
-
-
-class Ledger:
-    """The one row that says how far everything has come; read when somebody else wrote, saved when it changed."""
-
-    __slots__ = ("counts", "first", "handed", "number", "position", "saved")
-
-    def __init__(self) -> None:
-        self.number = self.first = self.position = self.handed = 0
-        self.counts: dict[str, list[int]] = {}
-        self.saved: tuple[Any, ...] = ()
-
-    def load(self, cursor: sqlite3.Cursor, sql: Statements) -> None:
-        """Read it."""
-        row = cursor.execute(sql.state).fetchone()
-        self.number, self.first, self.position, self.handed, counts = row
-        self.counts = _counts(counts)
-        self.saved = row
-
-    def save(self, cursor: sqlite3.Cursor, sql: Statements) -> None:
-        """Write it, if it has changed."""
-        row = (self.number, self.first, self.position, self.handed, _json(self.counts).decode())
-        if row != self.saved:
-            cursor.execute(sql.save_state, row)
-            self.saved = row
+_counts_to: Final = msgspec.json.Encoder().encode
+_counts_from: Final = msgspec.json.Decoder(dict[str, list[int]]).decode
 
 
 class Rows:
-    """See `kernel.interpreter.Rows`."""
+    """See `kernel.rows.Rows`. Used by a writer, or by a reader that only asks."""
 
-    def __init__(self, cursor: sqlite3.Cursor, sql: Statements, retention: float) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, sql: Statements, retention: float = 0.0) -> None:
         self._cursor = cursor
         self._sql = sql
         self._retention = retention
-        self.ledger = Ledger()
+        self._sessions = sessions = Sessions(cursor, sql)
+        self.record: Callable[[str], Record | None] = sessions.record
+        self.write: Callable[[Record, Record | None], None] = sessions.write
+        self.drop, self.walk, self.due, self.next_due = (
+            sessions.drop,
+            sessions.walk,
+            sessions.due,
+            sessions.next_due,
+        )
+        self.count, self.kinds = sessions.count, sessions.kinds
+        self.number = self.first = self.position = self.handed = 0
+        """The counter, the log's bounds, and how often a lease was handed on."""
+        self._saved: tuple[Any, ...] = ()
         self.types: set[EventType] = set()
-        """Types of the events that were logged since `begin`."""
-        # What is known: by id, key or name; None where nothing is.
-        self._records: dict[str, Record | None] = {}
-        self._numbers: dict[str, int] = {}
-        self._owned: dict[tuple[str, str], int] = {}
+        """Of the events that this transaction logged."""
         self._items: dict[str, Item | None] = {}
+        self._items_changed: dict[str, None] = {}
         self._leases: dict[str, Lease | None] = {}
-        # What is not written yet: sessions as their table has them (None: not at all), and the rest.
-        self._changed: dict[str, Record | None] = {}
-        self._dropped: list[Record] = []
-        self._items_changed: set[str] = set()
-        self._leases_changed: set[str] = set()
+        self._leases_changed: dict[str, None] = {}
         self._events: list[tuple[Any, ...]] = []
 
     # ------------------------------------------------------------------ a transaction
 
-    def begin(self, operations: Sequence[Operation]) -> None:
-        """Forget what was known before, and read what these operations will ask for, all at once."""
+    def load_state(self) -> None:
+        """Read the row that says how far everything has come; needed when somebody else may have written."""
+        self._saved = self._cursor.execute(self._sql.state).fetchone()
+        self.number, self.first, self.position, self.handed, counts = self._saved
+        self._sessions.counts = _counts_from(counts)
+
+    def begin(self) -> None:
+        """Forget what was known, and what was not written."""
+        self._sessions.begin()
         self.types = set()
-        for known in (self._records, self._numbers, self._owned, self._items, self._leases):
-            known.clear()
-        for unwritten in (self._changed, self._dropped, self._items_changed, self._leases_changed, self._events):
-            unwritten.clear()
-        if len(operations) > 1:
-            wanted = _Wanted(operations)
-            self._read_records(wanted.ids)
-            self._read_items(wanted.keys)
-            self._read_leases(wanted.leases)
+        self._items.clear()
+        self._items_changed.clear()
+        self._leases.clear()
+        self._leases_changed.clear()
+        self._events.clear()
+
+    def expect(self, operations: Iterable[Operation]) -> None:
+        """Read at once what these operations will ask for one by one."""
+        wanted = _Wanted()
+        for operation in operations:
+            wanted.note(operation)
+        if len(wanted.ids) > 1:
+            self._sessions.read(wanted.ids)
+        if len(wanted.keys) > 1:
+            self._items.update(dict.fromkeys(wanted.keys))
+            for row in self._all(self._sql.items, (json_list(wanted.keys),)):
+                self._items[row[0]] = item_of(row)
+        if wanted.owners:
+            self._sessions.read_counts(wanted.owners)
 
     def flush(self) -> None:
         """Write everything."""
-        self._write_records()
-        self._write_items()
-        self._write_leases()
-        self._write_events()
-        self.ledger.save(self._cursor, self._sql)
+        self._sessions.flush()
+        self._flush_items()
+        self._flush_leases()
+        self._flush_events()
+        counts = _counts_to(self._sessions.counts).decode()
+        state = (self.number, self.first, self.position, self.handed, counts)
+        if state != self._saved:
+            self._cursor.execute(self._sql.save_state, state)
+            self._saved = state
 
     def next_number(self) -> int:
-        self.ledger.number += 1
-        return self.ledger.number
+        self.number += 1
+        return self.number
 
-    def _all(self, sql: str, values: Sequence[Any]) -> list[Any]:
+    def _all(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._cursor.execute(sql, values).fetchall()
 
-    def _one(self, sql: str, values: Sequence[Any]) -> Any:
-        return self._cursor.execute(sql, values).fetchone()
+    # ------------------------------------------------------------------ items
 
-    # ------------------------------------------------------------------ records
-
-    def record(self, session_id: str) -> Record | None:
+    def item(self, key: str) -> Item | None:
         try:
-            return self._records[session_id]
+            return self._items[key]
         except KeyError:
-            row = self._one(self._sql.record, (session_id,))
-            if row is None:
-                self._records[session_id] = None
-                return None
-            return self._met(row)
+            row = self._cursor.execute(self._sql.item, (key,)).fetchone()
+            item = self._items[key] = None if row is None else item_of(row)
+            return item
 
-    def _met(self, row: tuple[Any, ...]) -> Record:
-        """The record in a row; one that is known stays the same."""
-        record = self._records.get(row[1])
-        if record is None:
-            record = self._records[row[1]] = record_of(row)
-            self._numbers[record.id] = row[0]
-        return record
+    def put(self, item: Item, old: Item | None) -> None:
+        self._items[item.key] = item
+        self._items_changed[item.key] = None
 
-    def _read_records(self, ids: set[str]) -> None:
-        if len(ids) > 1:
-            self._records = dict.fromkeys(ids)
-            for row in self._all(self._sql.records, (_json(list(ids)).decode(),)):
-                self._met(row)
+    def remove(self, item: Item) -> None:
+        self._items[item.key] = None
+        self._items_changed[item.key] = None
 
-    def write(self, record: Record, old: Record | None) -> None:
-        session_id = record.id
-        self._records[session_id] = record
-        if old is None:
-            self._changed[session_id] = None
-            self._numbers[session_id] = record.version
-            self._count(record, 1)
+    def _flush_items(self) -> None:
+        if not self._items_changed:
             return
-        if session_id not in self._changed:
-            self._changed[session_id] = old
-        if old.state is not record.state or old.owner != record.owner:
-            self._count(old, -1)
-            self._count(record, 1)
-
-    def drop(self, record: Record) -> None:
-        session_id = record.id
-        self._count(record, -1)
-        self._records[session_id] = None
-        there = self._changed.pop(session_id, record)
-        if there is not None:
-            self._dropped.append((self._numbers[session_id], there))
-
-    def _count(self, record: Record, step: int) -> None:
-        counts = self.ledger.counts
-        of_kind = counts.get(record.kind)
-        if of_kind is None:
-            of_kind = counts[record.kind] = [0] * len(STATES)
-        of_kind[CODES[record.state]] += step
-        if self._owned and record.state is State.ACTIVE and record.owner is not None:
-            where = (record.owner, record.kind)
-            if where in self._owned:
-                self._owned[where] += step
-
-    def _write_records(self) -> None:
-        if not (self._changed or self._dropped):
-            return
-        cursor, sql = self._cursor, self._sql
-        bulk, light = list[tuple[int, bytes]](), list[tuple[int]]()
-        if self._dropped:
-            cursor.executemany(sql.delete, [(number,) for number, _ in self._dropped])
-            light += [(number,) for number, record in self._dropped if len(record.data) > BULK]
-        inserts, updates = list[tuple[Any, ...]](), dict[tuple[bool, ...], list[list[Any]]]()
-        for session_id, before in self._changed.items():
-            after, number = self._records[session_id], self._numbers[session_id]
-            assert after is not None
-            row = row_of(after)
-            if before is None:
-                inserts.append((number, *row))
+        puts, gone = list[Sequence[Any]](), list[tuple[str]]()
+        for key in self._items_changed:
+            item = self._items[key]
+            if item is None:
+                gone.append((key,))
             else:
-                changed = tuple(map(ne, row_of(before), row))
-                updates.setdefault(changed, []).append([*compress(row, changed), number])
-            ...
-        if inserts:
-            cursor.executemany(sql.insert, inserts)
-        for changed, rows in updates.items():
-            if any(changed):
-                cursor.executemany(sql.update(changed), rows)
+                puts.append(item_row(item))
+        self._items_changed.clear()
+        if gone:
+            self._cursor.executemany(self._sql.delete_item, gone)
+        if puts:
+            self._cursor.executemany(self._sql.put_item, puts)
+
+    def _select_items(self, sql: str, values: Sequence[Any]) -> Sequence[Item]:
+        self._flush_items()
+        return [item_of(row) for row in self._all(sql, values)]
+
+    def items(self, prefix: str, after: str, most: int) -> Sequence[Item]:
+        return self._select_items(self._sql.items_under, (max(prefix, after), _beyond(prefix), max(most, 0)))
+
+    def items_of(self, owner: str, after: str, most: int) -> Sequence[Item]:
+        return self._select_items(self._sql.items_owned, (owner, after, max(most, 0)))
+
+    def items_expired(self, before: float, most: int) -> Sequence[Item]:
+        return self._select_items(self._sql.items_expired, (before, most))
+
+    # ------------------------------------------------------------------ leases
+
+    def lease(self, name: str) -> Lease | None:
+        try:
+            return self._leases[name]
+        except KeyError:
+            row = self._cursor.execute(self._sql.lease, (name,)).fetchone()
+            lease = self._leases[name] = None if row is None else lease_from(row[0])
+            return lease
+
+    def keep_lease(self, name: str, lease: Lease | None) -> None:
+        if lease is not self._leases.get(name):
+            self._leases[name] = lease
+            self._leases_changed[name] = None
+
+    def _flush_leases(self) -> None:
+        for name in self._leases_changed:
+            lease = self._leases[name]
+            if lease is None:
+                self._cursor.execute(self._sql.delete_lease, (name,))
+            else:
+                self._cursor.execute(self._sql.put_lease, (name, lease_to(lease)))
+        self._leases_changed.clear()
+
+    def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
+        self._flush_leases()
+        rows = self._all(self._sql.leases_under, (after, prefix, _beyond(prefix), max(most, 0)))
+        return [lease_from(row[0]) for row in rows]
+
+    # ------------------------------------------------------------------ the log
+
+    def log(self, event: Event) -> None:
+        self.position += 1
+        self.types.add(event.type)
+        self._events.append(event_row(event, self.position))
+
+    def _flush_events(self) -> None:
+        if self._events:
+            self._cursor.executemany(self._sql.append, self._events)
+            self._events.clear()
+
+    def trim(self, before: float, most: int) -> int:
+        self._flush_events()
+        old = 0
+        for position, time in self._all(self._sql.heads, (most,)):
+            if time >= before - self._retention:
+                break
+            old += 1
+            self.first = position + 1
+        if old:
+            self._cursor.execute(self._sql.trim, (self.first,))
+        return old
+
+    def forget(self, owner: str, most: int) -> int:
+        self._flush_events()
+        return self._cursor.execute(self._sql.forget, (owner, max(most, 0))).rowcount
+
+
+class _Wanted:
+    """What operations will ask for: ids, keys of items, and numbers of an owner's sessions of a kind."""
+
+    __slots__ = ("ids", "keys", "owners")
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.keys: set[str] = set()
+        self.owners: set[tuple[str, str]] = set()
+
+    def note(self, operation: Operation) -> None:
+        if isinstance(operation, Touch):
+            self.ids.add(operation.id)
+        elif isinstance(operation, Commit):
+            self._note_commit(operation)
+        elif isinstance(operation, End):
+            if operation.pick.index == "id":
+                self.ids.add(operation.pick.value or "")
+        elif isinstance(operation, Load):
+            for key in operation.keys:
+                (self.keys if "/" in key else self.ids).add(key)
+
+    def _note_commit(self, commit: Commit) -> None:
+        for part in commit.patches:
+            if isinstance(part, Put):
+                self.keys.add(part.key)
+                continue
+            self.ids.add(part.id)
+            new = part.record
+            if (
+                new is not None
+                and new.owner is not None
+                and any(limit.over == "owner" for limit in commit.limits)
+            ):
+                self.owners.add((new.owner, new.kind))
+
+
+def _beyond(prefix: str) -> str | bytes:
+    """A bound above every text that begins with the prefix; bytes come after all texts."""
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return b""
+    following = ord(stem[-1]) + 1
+    # A lone surrogate cannot be written in UTF-8.
+    return stem[:-1] + chr(0xE000 if following == 0xD800 else following)  # noqa: PLR2004

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,13 @@ BULK: Final = 2000
 STATES: Final = (State.ACTIVE, State.INTERRUPTED, State.EXPIRED, State.CLOSED)
 CODES: Final = {state: code for code, state in enumerate(STATES)}
 
-COLUMNS: Final = tuple(
-    "id kind owner node state version change opened touched window reach absolute due ended reason keep finish "
-    "stopped rank data".split()
+COLUMNS: Final = (
+    *("id", "kind", "owner", "node", "state", "version", "change", "opened", "touched", "window", "reach"),
+    *("absolute", "due", "ended", "reason", "keep", "finish", "stopped", "rank", "data"),
 )
 _RECORD: Final = (
-    's.number, s.id, s.kind, s.owner, s.node, s.state, s.version, s.change, s.opened, s.touched, s."window", s.reach, '
-    "s.absolute, s.due, s.ended, s.reason, s.keep, s.finish, s.stopped, "
+    "s.number, s.id, s.kind, s.owner, s.node, s.state, s.version, s.change, s.opened, s.touched, "
+    's."window", s.reach, s.absolute, s.due, s.ended, s.reason, s.keep, s.finish, s.stopped, '
     "coalesce(s.data, (SELECT b.data FROM bulk_$ AS b WHERE b.number = s.number))"
 )
 _ITEM: Final = "i.key, i.data, i.version, i.changes, i.owner, i.expires"
@@ -30,7 +31,7 @@ _EVENT: Final = "type, time, id, kind, owner, version, reason, change, node, pos
 _PAGE: Final = "kind = ? AND state = ? AND (rank, id) > (?, ?) ORDER BY rank, id LIMIT ?"
 
 _TYPES: Final = {str(one): one for one in EventType}
-_changes_to: Final = msgspec.json.Encoder().encode
+_to_json: Final = msgspec.json.Encoder().encode
 _changes_from: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 lease_to: Final = msgspec.msgpack.Encoder().encode
 lease_from: Final = msgspec.msgpack.Decoder(Lease).decode
@@ -41,7 +42,12 @@ class Statements:
 
     def __init__(self, namespace: str) -> None:
         def sql(text: str) -> str:
-            for short, long in (("{record}", _RECORD), ("{item}", _ITEM), ("{event}", _EVENT), ("{page}", _PAGE)):
+            for short, long in (
+                ("{record}", _RECORD),
+                ("{item}", _ITEM),
+                ("{event}", _EVENT),
+                ("{page}", _PAGE),
+            ):
                 text = text.replace(short, long)
             return text.replace("$", namespace)
 
@@ -51,7 +57,9 @@ class Statements:
         self.schema = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
         self.first_state = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
         self.state = sql("SELECT number, first, position, handed, counts FROM state_$")
-        self.save_state = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
+        self.save_state = sql(
+            "UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?"
+        )
         self.epoch = sql("SELECT epoch FROM state_$")
         self._of_records()
         self._of_items()
@@ -62,7 +70,9 @@ class Statements:
         wanted = "FROM json_each(?) AS wanted CROSS JOIN"
         self.record = sql("SELECT {record} FROM sessions_$ AS s WHERE s.id = ?")
         self.records = sql("SELECT {record} " + wanted + " sessions_$ AS s ON s.id = wanted.value")
-        self.insert = sql("INSERT INTO sessions_$ VALUES (" + ", ".join("?" * (len(COLUMNS) + 1)) + ")")
+        self.insert = sql("INSERT INTO sessions_$ VALUES (!)").replace(
+            "!", ", ".join("?" * (len(COLUMNS) + 1))
+        )
         self.delete = sql("DELETE FROM sessions_$ WHERE number = ?")
         self.put_bulk = sql("INSERT OR REPLACE INTO bulk_$ VALUES (?, ?)")
         self.delete_bulk = sql("DELETE FROM bulk_$ WHERE number = ?")
@@ -84,22 +94,28 @@ class Statements:
         self.item = sql("SELECT {item} FROM items_$ AS i WHERE i.key = ?")
         self.items = sql("SELECT {item} " + wanted + " items_$ AS i ON i.key = wanted.value")
         self.put_item = sql(
-            "INSERT INTO items_$ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET version = excluded.version, "
-            "changes = excluded.changes, owner = excluded.owner, expires = excluded.expires, data = excluded.data"
+            "INSERT INTO items_$ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            "version = excluded.version, changes = excluded.changes, owner = excluded.owner, "
+            "expires = excluded.expires, data = excluded.data"
         )
         self.delete_item = sql("DELETE FROM items_$ WHERE key = ?")
         page = "SELECT {item} FROM items_$ AS i "
         self.items_under = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
-        self.items_owned = sql(page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?")
+        self.items_owned = sql(
+            page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?"
+        )
         self.items_expired = sql(
-            page + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
+            page
+            + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
         )
         self.lease = sql("SELECT body FROM leases_$ WHERE name = ?")
         self.put_lease = sql(
             "INSERT INTO leases_$ VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
         )
         self.delete_lease = sql("DELETE FROM leases_$ WHERE name = ?")
-        self.leases_under = sql("SELECT body FROM leases_$ WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?")
+        self.leases_under = sql(
+            "SELECT body FROM leases_$ WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
+        )
 
     def _of_log(self) -> None:
         sql = self._sql
@@ -113,7 +129,7 @@ class Statements:
             "AND type IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?"
         )
         self.heads = sql("SELECT position, time FROM events_$ ORDER BY position LIMIT ?")
-        self.trim = sql("DELETE FROM events_$ WHERE position <= ?")
+        self.trim = sql("DELETE FROM events_$ WHERE position < ?")
         self.forget = sql(
             "DELETE FROM events_$ WHERE position IN "
             "(SELECT position FROM events_$ WHERE owner = ? ORDER BY position LIMIT ?)"
@@ -122,7 +138,7 @@ class Statements:
         self.types = sql("SELECT DISTINCT type FROM events_$ WHERE position > ? AND position <= ?")
 
     def update(self, changed: tuple[bool, ...]) -> str:
-        """The statement that writes these columns of a session; an index is touched only if one of its own is named."""
+        """The statement that writes these columns of a session; the indexes without any of them stay as they are."""
         text = self._updates.get(changed)
         if text is None:
             names = [f'"{name}" = ?' for name, one in zip(COLUMNS, changed, strict=True) if one]
@@ -207,9 +223,14 @@ def record_of(row: tuple[Any, ...]) -> Record:
     )
 
 
+def json_list(values: Collection[str]) -> str:
+    """Values as a statement takes a list of any length."""
+    return _to_json(list(values)).decode()
+
+
 def item_row(item: Item) -> tuple[Any, ...]:
     """An item as its table takes it; the number counts only if it is new."""
-    changes = _changes_to(item.changes).decode()
+    changes = _to_json(item.changes).decode()
     return (item.version, item.key, item.version, changes, item.owner, item.expires, item.data)
 
 
@@ -217,6 +238,22 @@ def item_of(row: tuple[Any, ...]) -> Item:
     """The item in a row of ``{item}``."""
     key, data, version, changes, owner, expires = row
     return Item(key, data, version, _changes_from(changes), owner, expires)
+
+
+def event_row(event: Event, position: int) -> tuple[Any, ...]:
+    """An event as its table takes it."""
+    return (
+        position,
+        event.type.value,
+        event.time,
+        event.id,
+        event.kind,
+        event.owner,
+        event.version,
+        event.reason,
+        event.change,
+        event.node,
+    )
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

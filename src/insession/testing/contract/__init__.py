@@ -13,16 +13,33 @@ A store that passes may be used wherever a URL names one::
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 for _topic in ("batches", "endings", "items", "leases", "limits", "log", "pages", "records", "samples", "suite"):
     pytest.register_assert_rewrite(f"{__name__}.{_topic}")
 
+from .batches import Batches  # noqa: E402
 from .endings import Endings, Expiry, Picks, Touches  # noqa: E402
 from .items import ItemPages, ItemRepeats, Items, UnderAnId  # noqa: E402
+from .leases import Displacement, Fences, Leases, Notes  # noqa: E402
 from .limits import KindLimits, Limits, TwoLimits  # noqa: E402
+from .log import Log, TwoInstances, Wakers  # noqa: E402
+from .pages import Pages, Purges  # noqa: E402
 from .records import Guards, Patches, Refusals, Repeats, Versions  # noqa: E402
 from .suite import Suite  # noqa: E402
+
+TOPICS: Final[tuple[type[Suite], ...]] = (
+    *(Guards, Patches, Versions, Repeats, Refusals),
+    *(Endings, Picks, Expiry, Touches),
+    *(Limits, KindLimits, TwoLimits),
+    *(Items, ItemRepeats, UnderAnId, ItemPages),
+    *(Leases, Notes, Displacement, Fences),
+    *(Log, Wakers, TwoInstances),
+    *(Pages, Purges, Batches),
+)
+"""The topics, for a store whose tests want them apart."""
 
 
 class StoreContract(
@@ -30,8 +47,11 @@ class StoreContract(
     Endings, Picks, Expiry, Touches,
     Limits, KindLimits, TwoLimits,
     Items, ItemRepeats, UnderAnId, ItemPages,
-):
+    Leases, Notes, Displacement, Fences,
+    Log, Wakers, TwoInstances,
+    Pages, Purges, Batches,
+):  # fmt: skip
     """All topics of the contract."""
 
 
-__all__ = ["StoreContract", "Suite"]
+__all__ = ["TOPICS", "StoreContract", "Suite"]

@@ -8,13 +8,13 @@ import pytest
 
 from insession.kernel.contract import Store
 from insession.kernel.events import EventType
-from insession.kernel.operations import Cap, Commit, Count, Counted, Done, Put, Refused, Touch, Why
+from insession.kernel.operations import Commit, Count, Counted, Done, Put, Refused, Touch, Why
 from insession.kernel.record import NEVER, Record, State
 from insession.testing.clock import ManualClock
 
 from .samples import (
     ask,
-    cap,
+    limit,
     done,
     due_after,
     end,
@@ -50,7 +50,7 @@ async def living(store: Store, *records: Record) -> list[bool]:
 
 def limited(record: Record, most: int, then: str, *, over: str = "owner") -> Commit:
     """An opening under a limit."""
-    return opening(record, caps=[cap(record.opened, most, then, over=over)])
+    return opening(record, limits=[limit(most, then, over=over)])
 
 
 class Limits(Suite):
@@ -61,7 +61,7 @@ class Limits(Suite):
         log = await the_log(store)
         new = session("new", clock.now(), owner="ann")
         item = Put(f"{new.id}/a", b"x")
-        commit = opening(new, item, caps=[cap(clock.now(), 3)])
+        commit = opening(new, item, limits=[limit(3)])
         assert await refused(store, commit, Why.LIMIT) is None
         assert await record_of(store, new.id) is None
         assert await item_of(store, item.key) is None
@@ -82,9 +82,7 @@ class Limits(Suite):
         await done(store, commit)
         assert await living(store, *records) == [False, True, True]
         over = await the_record(store, records[0].id)
-        how = commit.caps[0].ending
-        assert how is not None
-        assert (over.state, over.reason, over.change) == (State.INTERRUPTED, "limit", how.change)
+        assert (over.state, over.reason, over.change) == (State.INTERRUPTED, "limit", commit.change)
         events = await the_log(store, cursor)
         assert [(event.type, event.id) for event in events] == [
             (EventType.INTERRUPTED, records[0].id),
@@ -151,12 +149,12 @@ class Limits(Suite):
 class KindLimits(Suite):
     """Over all sessions of a kind. (The sessions of such a kind lie in one partition.)"""
 
-    async def test_deny(self, store: Store, clock: ManualClock) -> None:
+    async def test_kind_limit_denies(self, store: Store, clock: ManualClock) -> None:
         await filled(store, clock, 2)
         await refused(store, limited(session("new", clock.now()), 2, "deny", over="kind"), Why.LIMIT)
         await done(store, limited(session("new", clock.now(), kind="chat"), 2, "deny", over="kind"))
 
-    async def test_oldest_goes(self, store: Store, clock: ManualClock) -> None:
+    async def test_oldest_of_the_kind_goes(self, store: Store, clock: ManualClock) -> None:
         records = await filled(store, clock, 3)
         await done(store, limited(session("new", clock.now(), owner="ann"), 3, "oldest", over="kind"))
         assert await living(store, *records) == [False, True, True]
@@ -169,7 +167,7 @@ class KindLimits(Suite):
         await done(store, limited(session("new", at, owner="ann"), 3, "least recently used", over="kind"))
         assert await living(store, first, second, never) == [True, False, True]
 
-    async def test_members_that_are_due_expire_first(self, store: Store, clock: ManualClock) -> None:
+    async def test_due_ones_of_the_kind_expire_first(self, store: Store, clock: ManualClock) -> None:
         records = await filled(store, clock, 3, idle=10.0)
         await due_after(store, Touch(records[0].id, clock.now(), 0.0))
         clock.set(records[2].due)
@@ -184,9 +182,8 @@ class KindLimits(Suite):
 class TwoLimits(Suite):
     """Limits over owner and kind at once."""
 
-    def caps(self, at: float) -> list[Cap]:
-        """One of an owner, which evicts, and three of the kind, which refuse."""
-        return [cap(at, 1, "oldest"), cap(at, 3, "deny", over="kind")]
+    limits = (limit(1, "oldest"), limit(3, over="kind"))
+    """One of an owner, which evicts, and three of the kind, which refuse."""
 
     async def test_what_one_limit_evicts_makes_room_under_the_other(
         self, store: Store, clock: ManualClock
@@ -194,7 +191,7 @@ class TwoLimits(Suite):
         mine = await opened(store, session("mine", clock.now(), owner="ann"))
         for place in range(2):
             await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))
-        await done(store, opening(session("new", clock.now(), owner="ann"), caps=self.caps(clock.now())))
+        await done(store, opening(session("new", clock.now(), owner="ann"), limits=self.limits))
         assert await living(store, mine) == [False]
         assert await ask(store, Count("kind", "call"), Counted) == Counted(3)
 
@@ -205,7 +202,7 @@ class TwoLimits(Suite):
         for place in range(3):
             await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))
         log = await the_log(store)
-        commit = opening(session("new", clock.now(), owner="ann"), caps=self.caps(clock.now()))
+        commit = opening(session("new", clock.now(), owner="ann"), limits=self.limits)
         await refused(store, commit, Why.LIMIT)
         assert await living(store, mine) == [True]
         assert await the_log(store) == log
@@ -213,7 +210,7 @@ class TwoLimits(Suite):
     async def test_expired_by_the_limit_counts_once(self, store: Store, clock: ManualClock) -> None:
         mine = await opened(store, session("mine", clock.now(), owner="ann", idle=5.0))
         clock.set(mine.due)
-        await done(store, opening(session("new", clock.now(), owner="ann"), caps=self.caps(clock.now())))
+        await done(store, opening(session("new", clock.now(), owner="ann"), limits=self.limits))
         endings = await the_log(store, types={EventType.EXPIRED, EventType.INTERRUPTED})
         assert [(event.type, event.id) for event in endings] == [(EventType.EXPIRED, mine.id)]
         await refused(store, end(mine.id, expiry(clock.now())), Why.ENDED)

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from insession.kernel.contract import Store
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.ids import named_id
+from insession.kernel.limits import Limit
 from insession.kernel.operations import (
     Answer,
-    Cap,
     Commit,
     Done,
     End,
@@ -93,10 +93,10 @@ def replaced(record: Record, **fields: Any) -> Record:
     return Record(**{name: fields.get(name, getattr(record, name)) for name in Record.__struct_fields__})
 
 
-def opening(record: Record, *parts: Put, caps: Sequence[Cap] = (), fence: Fence | None = None) -> Commit:
+def opening(record: Record, *parts: Put, limits: Sequence[Limit] = (), fence: Fence | None = None) -> Commit:
     """The opening of a session, with an event."""
     patch = Patch(record.id, Guard.ABSENT, record=replaced(record), event=EventType.OPENED)
-    return Commit(record.opened, record.change, NODE, (patch, *parts), tuple(caps), fence)
+    return Commit(record.opened, record.change, NODE, (patch, *parts), tuple(limits), fence)
 
 
 def update(
@@ -143,10 +143,9 @@ def expire(at: float, *, kind: str | None = None, most: int = 100) -> End:
     return End(Pick("due", None, kind, most), expiry(at))
 
 
-def cap(at: float, most: int, then: str = "deny", *, over: Any = "owner") -> Cap:
+def limit(most: int, then: Any = "deny", *, over: Any = "owner") -> Limit:
     """A limit: deny, oldest, or least recently used."""
-    how = None if then == "deny" else ending(at, "limit")
-    return Cap(over, most, expiry(at), how, then == "least recently used")
+    return Limit(most=most, over=over, then=then)
 
 
 async def ask(store: Store, operation: Operation, answer: type[_A]) -> _A:

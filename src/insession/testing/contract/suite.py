@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from insession.kernel.contract import Store
+from insession.kernel.operations import Counted, Purge
 from insession.testing.clock import ManualClock
+
+from .samples import ask
 
 
 class Suite:
@@ -20,6 +23,8 @@ class Suite:
 
     lease_unit = 10.0
     """Leases of the suite live for one such unit: with a clock of the server's own, at most 0.05."""
+    retention = 86_400.0
+    """So long the store keeps events."""
     leases_by_clock = True
     """Whether leases go by the `clock`; else the suite waits for real."""
 
@@ -39,8 +44,10 @@ class Suite:
         pytest.skip("this store lies in one instance")
 
     async def trim(self, store: Store, clock: ManualClock) -> None:
-        """Make the log forget what it holds now: by its retention, or however the store does."""
-        pytest.skip("this store's tests do not say how its log is trimmed")
+        """Make the log forget what it holds now; override it where retention does not go by time."""
+        clock.set(clock.now() + self.retention + 1)
+        while (await ask(store, Purge(clock.now()), Counted)).more:
+            pass
 
     async def age_leases(self, clock: ManualClock, units: float) -> None:
         """Let so many units of leases' time pass."""

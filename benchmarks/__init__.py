@@ -1,0 +1,1 @@
+"""What insession costs, measured: one script per question, and all of them by ``python -m benchmarks``."""

@@ -1,0 +1,22 @@
+"""All benchmarks: ``python -m benchmarks [name ...] [--quick] [--profile] [--json FILE] [--markdown]``."""
+
+from __future__ import annotations
+
+import importlib
+
+from .reporting import main
+
+SCRIPTS = (
+    "engine_cost",
+    "memory_speed",
+    "memory_interrupts",
+    "memory_footprint",
+    "expiry",
+    "idle",
+    "sqlite_batches",
+    "sqlite_alone",
+    "interrupt_processes",
+)
+
+modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}
+raise SystemExit(main([(name, module.QUESTION, module.measure) for name, module in modules.items()]))

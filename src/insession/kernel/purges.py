@@ -1,0 +1,62 @@
+"""Removing what is over: what `Purge` means, over rows."""
+
+from __future__ import annotations
+
+from insession.kernel.operations import Counted, Find, Pick, Purge
+from insession.kernel.record import Record, State
+from insession.kernel.rows import Rows
+
+
+def purge(rows: Rows, ask: Purge) -> Counted:
+    """Remove some of what is over."""
+    if ask.owner is not None:
+        return _purge_owner(rows, ask, ask.owner)
+    if ask.kind is not None:
+        return _purge_kind(rows, ask, ask.kind)
+    expired = rows.items_expired(ask.before, ask.most)
+    for item in expired:
+        rows.remove(item)
+    events = rows.trim(ask.before, ask.most)
+    return Counted(len(expired) + events, max(len(expired), events) >= ask.most)
+
+
+def _purge_kind(rows: Rows, ask: Purge, kind: str) -> Counted:
+    over = 0
+    states = [state for state in State if state is not State.ACTIVE]
+    if ask.count is not None:
+        over = max(0, sum(rows.count("kind", kind, kind, state) for state in states) - ask.count)
+    heads = [one for state in states for one in rows.walk(Pick("kind", kind), kind, state, None, ask.most)]
+    heads.sort(key=lambda record: (record.gone, record.id))
+    old = [
+        record
+        for place, record in enumerate(heads[: ask.most])
+        if not record.finish and (record.gone <= ask.before or place < over)
+    ]
+    for record in old:
+        remove(rows, record)
+    return Counted(len(old), len(old) >= ask.most)
+
+
+def _purge_owner(rows: Rows, ask: Purge, owner: str) -> Counted:
+    number = 0
+    find = Find("owner", owner)
+    for kind in list(rows.kinds()):
+        for state in State:
+            page = rows.walk(find, kind, state, None, ask.most - number) if state is not State.ACTIVE else ()
+            for record in page:
+                remove(rows, record)
+            number += len(page)
+    items = rows.items_of(owner, "", ask.most - number)
+    for item in items:
+        rows.remove(item)
+    number += len(items)
+    number += rows.forget(owner, ask.most - number)
+    return Counted(number, number >= ask.most)
+
+
+def remove(rows: Rows, record: Record) -> None:
+    """Remove a record with what lies under it."""
+    while page := rows.items(f"{record.id}/", "", 64):
+        for item in page:
+            rows.remove(item)
+    rows.drop(record)

@@ -1,0 +1,78 @@
+"""Request bodies: read strictly, with errors that name the field and the nearest known one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Any, Final, TypeVar
+
+import msgspec
+from litestar.dto import AbstractDTO
+from litestar.dto.data_structures import DTOFieldDefinition
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+
+from insession.errors import InvalidInput
+from insession.kernel.urls import unknown
+
+T = TypeVar("T", bound=msgspec.Struct)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_PLACE: Final = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
+
+
+class StrictBody(AbstractDTO[T]):
+    """A body that is decoded as the struct says.
+
+    Litestar's own way coerces ("60" would pass for a number) and does not know `InvalidInput`. Used
+    as ``dto=StrictBody[Struct]``; the schema is that of the struct.
+    """
+
+    def decode_bytes(self, value: bytes) -> T:
+        """The body as its struct."""
+        return decode_body(value, self.model_type)
+
+    @classmethod
+    def create_for_field_definition(cls, **_: Any) -> None:  # type: ignore[override]
+        """Nothing is made: there is no model between bytes and struct."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        """The schema of the struct itself."""
+        schema: Reference | Schema = schema_creator.for_field_definition(
+            FieldDefinition.from_annotation(cls.model_type)
+        )
+        return schema
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+        """None, see `create_for_field_definition`."""
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        """Never, see `create_for_field_definition`."""
+        return False
+
+
+def decode_body(body: bytes, wanted: type[T]) -> T:
+    """A body as its struct; `InvalidInput` names the field."""
+    try:
+        return msgspec.json.decode(body, type=wanted)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error), wanted.__struct_fields__) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("body", f"is not JSON that can be read: {error}") from None
+
+
+def invalid(message: str, known: tuple[str, ...]) -> InvalidInput:
+    """What msgspec says of a value, with the field's name and the nearest known one."""
+    if found := _UNKNOWN.match(message):
+        return InvalidInput(found[1], unknown("field", found[1], known))
+    if found := _MISSING.match(message):
+        return InvalidInput(found[1], "is missing")
+    found = _PLACE.fullmatch(message)
+    said, place = (message, "") if found is None else found.groups(default="")
+    return InvalidInput(place or "body", said[:1].lower() + said[1:])

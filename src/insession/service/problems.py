@@ -1,0 +1,104 @@
+"""The one shape of an error over HTTP: problem details (RFC 9457).
+
+The table says which problem each error of insession becomes. The command line takes its exit codes
+from the same names, so that a store and a service fail alike.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from insession.errors import (
+    ConfigurationError,
+    Conflict,
+    CursorTrimmed,
+    DataUnreadable,
+    InsessionError,
+    InvalidInput,
+    LeaseError,
+    LimitReached,
+    OutcomeUnknown,
+    Overloaded,
+    SessionEnded,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+URN: Final = "urn:insession:problem:"
+"""A problem's ``type`` is this and its name. It names the problem; there is nothing to fetch."""
+RETRY_AFTER: Final = "1"
+
+
+class PreconditionFailed(Conflict):
+    """The version that If-Match names is not the current one."""
+
+
+class NotServed(InsessionError):
+    """The request came under a host name, or from a web page, that this service does not serve."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong (RFC 9457). ``detail`` says what to do next.
+
+    ``field`` names the input that was wrong, ``reason`` is why the session ended, ``version`` the current one,
+    ``cursor`` where the log goes on.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    reason: str | None = None
+    version: int | None = None
+    cursor: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its type."""
+        return self.type.removeprefix(URN)
+
+
+# The nearest class in an error's ancestry decides.
+_TABLE: Final[dict[type[InsessionError], tuple[str, int, str]]] = {
+    InvalidInput: ("invalid-input", 400, "The input cannot be taken"),
+    NotServed: ("not-served", 403, "This request is not served"),
+    SessionNotFound: ("session-not-found", 404, "There is no such session"),
+    # Not 429: that promises room after a while, and here a session has to be ended first.
+    LimitReached: ("limit-reached", 409, "The limit of the kind is reached"),
+    Conflict: ("conflict", 409, "Somebody else changed it first"),
+    LeaseError: ("lease", 409, "The lease is not held"),
+    SessionEnded: ("session-ended", 410, "The session has ended"),
+    CursorTrimmed: ("cursor-trimmed", 410, "Events after the cursor are gone"),
+    PreconditionFailed: ("precondition-failed", 412, "Somebody else changed it first"),
+    ConfigurationError: ("configuration", 500, "The service is not set up for this"),
+    DataUnreadable: ("data-unreadable", 500, "Stored data cannot be read"),
+    StoreError: ("store", 500, "The store failed"),
+    InsessionError: ("internal", 500, "Something went wrong"),
+    StoreUnavailable: ("store-unavailable", 503, "The store cannot be reached"),
+    Overloaded: ("overloaded", 503, "Too much waits here"),
+    # Not 503: that would say that nothing has happened.
+    OutcomeUnknown: ("outcome-unknown", 504, "Whether it happened is not known"),
+}
+_HTTP: Final = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+
+
+def problem_of(error: InsessionError) -> Problem:
+    """The problem that an error becomes."""
+    name, status, title = next(_TABLE[cls] for cls in type(error).__mro__ if cls in _TABLE)
+    field = error.field if isinstance(error, InvalidInput) else None
+    reason = error.reason if isinstance(error, SessionEnded) else None
+    version = error.version if isinstance(error, Conflict) else None
+    cursor = error.cursor if isinstance(error, CursorTrimmed) else None
+    return Problem(URN + name, title, status, str(error), field, reason, version, cursor)
+
+
+def http_problem(status: int, detail: str) -> Problem:
+    """A problem of HTTP itself: no such path, a method that is not taken, a body that is too large."""
+    name = _HTTP.get(status, "internal" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "http")
+    return Problem(URN + name, HTTPStatus(status).phrase, status, detail)

@@ -1,0 +1,69 @@
+"""Every store that the contract suite and the state machine run over: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+
+from insession.kernel.contract import Store
+from insession.testing.clock import ManualClock
+
+Maker = Callable[[Path, ManualClock], Store]
+
+
+def _class(name: str) -> Any:
+    """A store's class, imported when it is used."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _memory(_: Path, clock: ManualClock) -> Store:
+    return cast("Store", _class("insession.stores.memory:MemoryStore")(clock=clock))
+
+
+def _sqlite(folder: Path, clock: ManualClock) -> Store:
+    return cast("Store", _class("insession.stores.sqlite:SQLiteStore")(folder / "store.db", clock=clock))
+
+
+MAKERS: Final[Mapping[str, Maker]] = {"memory": _memory, "sqlite": _sqlite}
+SHARED: Final = frozenset({"sqlite"})
+"""Stores of which two instances may lie on the same data."""
+
+
+def _there(name: str) -> bool:
+    spec = find_spec(f"insession.stores.{name}")
+    return spec is not None and spec.origin is not None
+
+
+THERE: Final = [name for name in MAKERS if _there(name)]
+
+
+@pytest.fixture(params=THERE)
+def store_name(request: pytest.FixtureRequest) -> str:
+    """Each store that is there."""
+    return cast("str", request.param)
+
+
+@pytest.fixture
+async def opened_store(store_name: str, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    store = MAKERS[store_name](tmp_path, clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def second_store(store_name: str, opened_store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
+    """Another instance on the same data."""
+    if store_name not in SHARED:
+        pytest.skip("this store lies in one instance")
+    store = MAKERS[store_name](tmp_path, clock)
+    await store.open()
+    yield store
+    await store.close()
