@@ -56,7 +56,7 @@ async def applied(store: NullStore, todo: dict[str, tuple[Verb, int]]) -> dict[s
         await asyncio.sleep(0)
     sent: dict[str, Sequence[Operation]] = {}
     for name, (verb, _) in todo.items():
-        store.seen = seen = []
+        store.seen = seen = list[Operation]()
         await verb()
         await asyncio.sleep(0)
         sent[name] = seen
@@ -122,16 +122,13 @@ async def _costs(run: Run, *, immediate: bool) -> list[Figure]:
     figures = []
     for name, (_, operations) in todo.items():
         above = [
-            (whole - alone) / operations
-            for whole, alone in zip(values[name], values[f"{name} alone"], strict=True)
+            (whole - alone) / operations for whole, alone in zip(values[name], values[f"{name} alone"], strict=True)
         ]
-        figures.append(_figure(run, name, above, operations, immediate, size))
+        figures.append(_figure(run, name, above, operations=operations, immediate=immediate, size=size))
     return figures
 
 
-def _figure(
-    run: Run, name: str, above: list[float], operations: int, immediate: bool, size: float
-) -> Figure:
+def _figure(run: Run, name: str, above: list[float], *, operations: int, immediate: bool, size: float) -> Figure:
     note = f"for each of its {operations} operations" if operations > 1 else ""
     if not immediate and name == "get":
         note = f"{CALLERS} callers, {size:.0f} operations a batch on average"

@@ -16,14 +16,15 @@ async def work(url: str, number: str) -> None:
         sessions = [await engine.open(kind="job", owner=f"o{n}") for n in range(int(number))]
 
         async def run(session: insession.Session) -> None:
+            stopped = 0
             try:
                 async with session.running():
                     try:
                         await asyncio.get_running_loop().create_future()
                     finally:
-                        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                        stopped = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             except insession.Interrupted:
-                print(session.id, now, flush=True)
+                print(session.id, stopped, flush=True)
 
         async with asyncio.TaskGroup() as group:
             for session in sessions:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 SEED = 20_260
 """Every random choice of every benchmark follows from it."""
@@ -23,6 +23,8 @@ REFERENCE = 0.5
 _KEYS = 10_000
 _READS = 1_000_000
 
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+"""The unit of a ratio."""
 Sense = Literal["at most", "at least"]
 
 
@@ -130,13 +132,11 @@ async def timed(work: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - begin
 
 
-async def interleaved(
-    rounds: int, variants: dict[str, Callable[[], Awaitable[float]]]
-) -> dict[str, list[float]]:
+async def interleaved(rounds: int, variants: dict[str, Callable[[], Awaitable[float]]]) -> dict[str, list[float]]:
     """Measure every variant once in each round, so that a neighbour's load meets all of them alike."""
     values: dict[str, list[float]] = {name: [] for name in variants}
-    for name in variants:
-        await variants[name]()  # warm up
+    for variant in variants.values():
+        await variant()  # warm up
     for _ in range(rounds):
         for name, variant in variants.items():
             values[name].append(await variant())
@@ -199,7 +199,8 @@ class Turns:
 def machine() -> str:
     """The machine in a line: processor, cores, Python."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, {platform.python_implementation()} {platform.python_version()}, {platform.system()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{_processor()}, {cores} cores, {python}, {platform.system()}"
 
 
 def _processor() -> str:

@@ -8,10 +8,10 @@ import timeit
 from typing import Any
 
 import insession
-from insession.kernel.operations import Answer, End, Operation
+from insession.kernel.operations import Answer, End, Ends, Operation
 from insession.stores.memory import MemoryStore
 
-from .measuring import Figure, Run, collector_pauses, interleaved
+from .measuring import TIMES, Figure, Run, collector_pauses, interleaved
 from .reporting import main
 
 QUESTION = "Memory: interrupt_all of 10,000 with handles held, and reading the flag"
@@ -30,8 +30,8 @@ class _Watched(MemoryStore):
         picked = isinstance(operation, End) and operation.pick.index not in {"id", "due"}
         if picked and not self.first:
             self.first = time.perf_counter()
-        answer: Any = super().apply_now(operation)
-        if picked:
+        answer = super().apply_now(operation)
+        if picked and isinstance(answer, Ends):
             self.last = time.perf_counter()
             self.ends += len(answer.ids)
         return answer
@@ -46,12 +46,17 @@ async def _all_at_once(sessions: int) -> dict[str, float]:
             begin = time.perf_counter()
             number = await engine.interrupt_all("shutdown")
             returned = time.perf_counter()
+            assert all(handle.interrupted for handle in handles)
+            while handles[-1].reason is None or any(one.reason is None for one in handles):  # noqa: ASYNC110 - no turn may be missed
+                await asyncio.sleep(0)
+            known = time.perf_counter()
         assert number == store.ends == sessions
-        assert all(handle.interrupted and handle.reason == "shutdown" for handle in handles)
+        assert {handle.reason for handle in handles} == {"shutdown"}
         return {
             "flags": (store.first - begin) * 1e3,
             "commits": (store.last - begin) * 1e3,
             "returned": (returned - begin) * 1e3,
+            "known": (known - begin) * 1e3,
             "pauses": pauses.total * 1e3,
         }
 
@@ -76,9 +81,10 @@ async def _rounds(run: Run) -> list[Figure]:
             values=values["commits"],
             bar=25.0,
             scale=run.scale,
-            note="call to the last slice's answer; handles learn their ends in between",
+            note="call to the last slice's answer",
         ),
         Figure(name="the same, until the call returns", unit="ms", values=values["returned"]),
+        Figure(name="the same, until every handle knows its reason", unit="ms", values=values["known"]),
         Figure(name="collector pauses within it", unit="ms", values=values["pauses"]),
     ]
 
@@ -112,7 +118,7 @@ async def _flag(run: Run) -> list[Figure]:
         values = await interleaved(run.rounds, {"session": reader(session), "plain": reader(plain)})
     ratios = [one / other for one, other in zip(values["session"], values["plain"], strict=True)]
     return [
-        Figure(name="session.interrupted ÷ an attribute in a slot", unit="×", values=ratios, bar=3.0),
+        Figure(name="session.interrupted ÷ an attribute in a slot", unit=TIMES, values=ratios, bar=3.0),
         Figure(name="reading session.interrupted", unit="ns", values=values["session"]),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,12 +12,12 @@ from typing import Final
 
 import insession
 
-from .measuring import SEED, Figure, Run, interleaved, timed
+from .measuring import SEED, TIMES, Figure, Run, interleaved, timed
 from .reporting import main
 
 QUESTION = "Memory: reads, opens, and whether cost follows the number of live sessions"
 SIZES: Final = (100, 10_000, 1_000_000)
-DEVICE = insession.Kind("device", idle=3600.0, keep=0.0, limits=[insession.Limit(most=5)])
+DEVICE = insession.Kind("device", idle=3600.0, keep=0.0, limits=(insession.Limit(most=5),))
 DATA: Final = {"lang": "en", "step": 1}
 Once = Callable[[], Awaitable[float]]
 
@@ -61,13 +62,13 @@ async def _reads(run: Run) -> list[Figure]:
     return [
         Figure(
             name="engine read ÷ a dict behind async def",
-            unit="×",
+            unit=TIMES,
             values=ratios["get"],
             bar=0.25,
             sense="at least",
             note="engine.get: validation, expiry, a handle; same keys, same loop",
         ),
-        Figure(name="the same, with the data decoded", unit="×", values=ratios["get and data"], sense="at least"),
+        Figure(name="the same, with the data decoded", unit=TIMES, values=ratios["get and data"], sense="at least"),
         Figure(name="engine read", unit="µs", values=each),
     ]
 
@@ -118,11 +119,28 @@ class _Size:
         self.number = number
         self.chance = random.Random(SEED)
 
+    def among(self, most: int) -> _Size:
+        """The same, but only so many of its sessions are asked for."""
+        return _Size(self.engine, self.ids[:most], self.number)
+
     def sample(self) -> list[str]:
         return self.chance.choices(self.ids, k=self.number)
 
     async def handles(self) -> list[insession.Session]:
         return [await self.engine.get(one) for one in self.sample()]
+
+    async def plain(self) -> float:
+        """What a dict of so many costs, for comparison."""
+        records = dict.fromkeys(self.ids, DATA)
+        wanted = self.sample()
+
+        async def read(key: str) -> object:
+            return records[key]
+
+        begin = time.perf_counter()
+        for one in wanted:
+            await read(one)
+        return self._each(begin)
 
     async def get(self) -> float:
         wanted, get = self.sample(), self.engine.get
@@ -146,10 +164,9 @@ class _Size:
         return self._each(begin)
 
     async def open(self) -> float:
-        fresh: list[str] = []
+        owners = [f"o{number}" for number in range(self.number)]
         begin = time.perf_counter()
-        for number in range(self.number):
-            fresh.append((await self.engine.open(kind="device", owner=f"o{number}", data=DATA)).id)
+        fresh = [(await self.engine.open(kind="device", owner=owner, data=DATA)).id for owner in owners]
         seconds = self._each(begin)
         for one in fresh:
             await self.engine.close(one)
@@ -175,26 +192,33 @@ def _next_step(data: dict[str, object]) -> dict[str, object]:
     return data | {"step": 2}
 
 
+HOT: Final = ("open", "end", "get", "touch", "update")
+"""Asked for among the same 100 sessions at every size: what differs is how many live."""
+ANYWHERE: Final = ("get", "touch", "update", "plain")
+"""Asked for among all: at 1,000,000 the processor's caches do not hold them."""
+
+
 async def _flatness(run: Run) -> list[Figure]:
     sizes = [size // 10 if run.quick and size == SIZES[-1] else size for size in SIZES]
-    verbs = ("open", "get", "touch", "update", "end")
     async with AsyncExitStack() as stack:
         variants: dict[str, Once] = {}
         for size in sizes:
             engine = await stack.enter_async_context(insession.connect("memory:", kinds=[DEVICE]))
-            place = _Size(engine, await fill(engine, size), run.count(20_000))
-            variants |= {f"{verb} {size}": getattr(place, verb) for verb in verbs}
+            anywhere = _Size(engine, await fill(engine, size), run.count(20_000))
+            hot = anywhere.among(SIZES[0])
+            variants |= {f"{verb} {size}": getattr(hot, verb) for verb in HOT}
+            variants |= {f"{verb}, any of them {size}": getattr(anywhere, verb) for verb in ANYWHERE}
         values = await interleaved(run.rounds, variants)
-    return [_flat(verb, sizes, values) for verb in verbs]
+    return [_flat(verb, sizes, values) for verb in (*HOT, *(f"{verb}, any of them" for verb in ANYWHERE))]
 
 
 def _flat(verb: str, sizes: list[int], values: dict[str, list[float]]) -> Figure:
-    medians = {size: sorted(values[f"{verb} {size}"])[len(values[f"{verb} {size}"]) // 2] for size in sizes}
-    ratios = [
-        many / few for many, few in zip(values[f"{verb} {sizes[-1]}"], values[f"{verb} {sizes[0]}"], strict=True)
-    ]
+    medians = {size: statistics.median(values[f"{verb} {size}"]) for size in sizes}
+    ratios = [many / few for many, few in zip(values[f"{verb} {sizes[-1]}"], values[f"{verb} {sizes[0]}"], strict=True)]
     note = ", ".join(f"{size:,}: {microseconds:.2f} µs" for size, microseconds in medians.items())
-    return Figure(name=f"{verb}: {sizes[-1]:,} live ÷ {sizes[0]:,} live", unit="×", values=ratios, bar=1.5, note=note)
+    name = verb.replace("plain", "a dict behind async def")
+    bar = None if "plain" in verb else 1.5
+    return Figure(name=f"{name}: {sizes[-1]:,} live ÷ {sizes[0]:,} live", unit=TIMES, values=ratios, bar=bar, note=note)
 
 
 def measure(run: Run) -> list[Figure]:

@@ -10,6 +10,7 @@ from insession.kernel.events import EventType, Page
 from insession.kernel.operations import (
     Acquire,
     Commit,
+    Counted,
     Done,
     End,
     Ends,
@@ -19,6 +20,7 @@ from insession.kernel.operations import (
     Load,
     Loaded,
     Operation,
+    Purge,
     Release,
     Released,
     Renew,
@@ -45,6 +47,7 @@ class NullStore:
             Renew: Granted(1, NEVER),
             Release: Released(done=True),
             Find: Found(()),
+            Purge: Counted(0),
         }
         self._loaded: Any = Loaded((None,))
         self._item: Any = Loaded((Item("notes/one", b"\x80", 3),))
@@ -95,5 +98,3 @@ class NullStore:
 
     def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
         return self._wakers.waker(types, leases=leases)
-
-

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .measuring import REFERENCE, ROUNDS, Figure, Run, machine
 
+TO: Final = "\N{EN DASH}"
 Measure = Callable[[Run], Sequence[Figure]]
 
 
@@ -25,13 +28,13 @@ def cells(figure: Figure) -> tuple[str, str, str, str, str]:
     """Name, measured, bar, met, note."""
     measured = f"{number(figure.median)} {figure.unit}"
     if len(figure.values) > 1:
-        measured += f" ({number(min(figure.values))}–{number(max(figure.values))})"
+        measured += f" ({number(min(figure.values))}{TO}{number(max(figure.values))})"
     bar = ""
     if figure.bar is not None and figure.scaled_bar is not None:
         bar = f"{figure.sense} {number(figure.bar)}"
         if figure.scale != 1.0:
             bar += f", here {number(figure.scaled_bar)}"
-    met = {None: "–", True: "yes", False: "NO"}[figure.met]
+    met = {None: TO, True: "yes", False: "NO"}[figure.met]
     if figure.met is not figure.met_as_stated:
         met += ", as stated yes" if figure.met_as_stated else ", as stated NO"
     return figure.name, measured, bar or "stated", met, figure.note
@@ -39,7 +42,7 @@ def cells(figure: Figure) -> tuple[str, str, str, str, str]:
 
 def print_figures(figures: Sequence[Figure]) -> None:
     """The table, as a terminal shows it."""
-    rows = [("figure", "measured: median (min–max)", "bar", "met", ""), *map(cells, figures)]
+    rows = [("figure", f"measured: median (min{TO}max)", "bar", "met", ""), *map(cells, figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         shown = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
@@ -52,7 +55,7 @@ def print_markdown(run: Run, sections: Sequence[tuple[str, Sequence[Figure]]]) -
     print(f"Machine: {machine()}. {calibrated(run)}")
     for question, figures in sections:
         print(f"\n### {question}\n")
-        print("| figure | median (min–max) | bar | met | note |\n|---|---|---|---|---|")
+        print(f"| figure | median (min{TO}max) | bar | met | note |\n|---|---|---|---|---|")
         for figure in figures:
             print("| " + " | ".join(cells(figure)) + " |")
 
@@ -93,13 +96,14 @@ def main(scripts: Sequence[tuple[str, str, Measure]], arguments: Sequence[str] |
     asked = _parser([name for name, _, _ in scripts]).parse_args(arguments)
     run = Run(quick=asked.quick, profile=asked.profile, rounds=asked.rounds)
     sections: list[tuple[str, Sequence[Figure]]] = []
+    failed: list[str] = []
     for name, question, measure in scripts:
         if asked.only and name not in asked.only:
             continue
         seconds = run.calibrate()
         if not asked.markdown:
             print(f"{name}: {question}\n  {machine()}; 1,000,000 awaited dict reads: {seconds:.3f} s", flush=True)
-        figures = measure(run)
+        figures = _measured(name, measure, run, failed)
         sections.append((question, figures))
         if not asked.markdown:
             print_figures(figures)
@@ -110,7 +114,19 @@ def main(scripts: Sequence[tuple[str, str, Measure]], arguments: Sequence[str] |
     missed = [figure.name for _, figures in sections for figure in figures if figure.met is False]
     if missed and not asked.markdown:
         print("not met: " + "; ".join(missed))
-    return 1 if missed else 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if missed or failed else 0
+
+
+def _measured(name: str, measure: Measure, run: Run, failed: list[str]) -> Sequence[Figure]:
+    """What a script measures; one that fails costs the others nothing."""
+    try:
+        return measure(run)
+    except Exception:  # noqa: BLE001 - whatever it is, it is shown and counted
+        traceback.print_exc()
+        failed.append(name)
+        return ()
 
 
 def _parser(names: Sequence[str]) -> argparse.ArgumentParser:

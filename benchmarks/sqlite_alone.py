@@ -5,89 +5,105 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
 import insession
-from insession.kernel.ids import random_id
-from insession.kernel.record import Record
-from insession.stores.sqlite.statements import Statements, row_of
+from insession.kernel.ids import RandomIds
 
-from .measuring import SEED, Figure, Run, interleaved
+from .measuring import SEED, TIMES, Figure, Run, interleaved
 from .reporting import main
 
 QUESTION = "SQLite, synchronous NORMAL, one caller: the engine beside aiosqlite"
 DEVICE: Final = insession.Kind("device", idle=3600.0, window=0.0)
 DATA: Final = {"lang": "en", "agent": "x" * 400, "step": 1}
 LIVE: Final = 2_000
+_IDS: Final = RandomIds()
 Once = Callable[[], Awaitable[float]]
 
 
 class Beside:
-    """aiosqlite on tables like ours: the same columns, indexes and pragmas."""
+    """aiosqlite on the same tables, indexes and pragmas, with rows like ours."""
 
-    def __init__(self, connection: aiosqlite.Connection, model: Record) -> None:
+    def __init__(self, connection: aiosqlite.Connection, model: Model) -> None:
         self._connection = connection
-        self._model = row_of(model)
-        self._sql = Statements("default")
-        self._numbers = itertools.count(1)
-        self._set = tuple(name in {"version", "change", "data"} for name in _columns())
+        self._model = model
+        self._numbers = itertools.count(10)
         self.ids = list[str]()
 
     @classmethod
-    async def at(cls, path: Path, model: Record) -> Beside:
+    async def at(cls, path: Path, model: Model) -> Beside:
         connection = await aiosqlite.connect(path)
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = NORMAL")
-        await connection.execute("PRAGMA wal_autocheckpoint = 8000")
-        beside = cls(connection, model)
-        await connection.executescript(beside._sql.schema)
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 8000"):
+            await connection.execute(f"PRAGMA {pragma}")
+        for statement in model.schema:
+            await connection.execute(statement)
+        await connection.execute(_insert("state_default", model.state), model.state)
         await connection.commit()
-        return beside
+        return cls(connection, model)
 
     async def close(self) -> None:
         await self._connection.close()
 
+    async def _row(self) -> None:
+        """A session's row: its number comes first, then its id."""
+        number, session_id = next(self._numbers), _IDS.fresh("ann")
+        row = (number, session_id, *self._model.session[2:])
+        await self._connection.execute(_insert("sessions_default", row), row)
+        self.ids.append(session_id)
+
     async def insert(self) -> None:
         """One row and its commit, nothing else."""
-        session_id = random_id("ann")
-        await self._connection.execute(self._sql.insert, (next(self._numbers), session_id, *self._model[1:]))
+        await self._row()
         await self._connection.commit()
-        self.ids.append(session_id)
 
     async def insert_with_event(self) -> None:
         """What our open writes: the row, its event, and the row that counts."""
+        await self._row()
         number = next(self._numbers)
-        session_id = random_id("ann")
-        execute = self._connection.execute
-        await execute(self._sql.insert, (number, session_id, *self._model[1:]))
-        await execute(self._sql.append, (number, "opened", 1.0, session_id, "device", "ann", number, None, "c", "n"))
-        await execute("UPDATE state_default SET number = ?, position = ?", (number, number))
+        row = (number, *self._model.event[1:])
+        await self._connection.execute(_insert("events_default", row), row)
+        await self._connection.execute("UPDATE state_default SET number = ?, position = ?", (number, number))
         await self._connection.commit()
 
     async def update(self, session_id: str) -> None:
         await self._connection.execute(
             "UPDATE sessions_default SET version = ?, change = ?, data = ? WHERE id = ?",
-            (next(self._numbers), "change", self._model[-1], session_id),
+            (next(self._numbers), "change", self._model.data, session_id),
         )
         await self._connection.commit()
 
     async def read(self, session_id: str) -> Any:
-        async with self._connection.execute(self._sql.record, (session_id,)) as cursor:
+        select = "SELECT * FROM sessions_default WHERE id = ?"
+        async with self._connection.execute(select, (session_id,)) as cursor:
             row = await cursor.fetchone()
         assert row is not None
         return row
 
 
-def _columns() -> tuple[str, ...]:
-    from insession.stores.sqlite.statements import COLUMNS
+class Model:
+    """What the engine's file looks like: its tables, and a row of each."""
 
-    return COLUMNS
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.data = data
+        with closing(sqlite3.connect(path)) as connection:
+            found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid").fetchall()
+            self.schema = [row[0] for row in found]
+            self.session, self.event, self.state = (
+                connection.execute(f"SELECT * FROM {table}_default").fetchone()  # noqa: S608 - names of ours
+                for table in ("sessions", "events", "state")
+            )
+
+
+def _insert(table: str, row: Sequence[object]) -> str:
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})"  # noqa: S608 - names of ours
 
 
 def _each(number: int, verb: Callable[[str], Awaitable[object]], ids: list[str]) -> Once:
@@ -128,27 +144,28 @@ async def _rounds(run: Run) -> list[Figure]:
         folder = Path(name)
         url = f"sqlite:///{folder / 'engine.db'}?synchronous=normal"
         async with insession.connect(url, kinds=[DEVICE]) as engine:
-            model = (await engine.open(kind="device", owner="ann", data=DATA)).record
+            record = (await engine.open(kind="device", owner="ann", data=DATA)).record
+            model = Model(folder / "engine.db", record.data)
             beside = await Beside.at(folder / "beside.db", model)
             try:
                 values = await interleaved(run.rounds, await _variants(run, engine, beside))
             finally:
                 await beside.close()
-    pairs = (
+    pairs: tuple[tuple[str, str, str, float | None], ...] = (
         ("open ÷ one INSERT and its commit", "open", "insert", 1.3),
         ("open ÷ INSERT, event and counter, one commit", "open", "insert with event", None),
         ("update ÷ one UPDATE and its commit", "update", "aiosqlite update", 1.3),
         ("touch ÷ one UPDATE and its commit", "touch", "aiosqlite update", None),
         ("get ÷ SELECT of the same row", "get", "aiosqlite read", 10.0),
     )
-    return [_figure(*pair, values) for pair in pairs]
+    return [_figure(name, ours, theirs, bar, values) for name, ours, theirs, bar in pairs]
 
 
 def _figure(name: str, ours: str, theirs: str, bar: float | None, values: dict[str, list[float]]) -> Figure:
     ratios = [one / other for one, other in zip(values[ours], values[theirs], strict=True)]
     middle = len(ratios) // 2
     note = f"{sorted(values[ours])[middle]:,.0f}/s against {sorted(values[theirs])[middle]:,.0f}/s"
-    return Figure(name=name, unit="×", values=ratios, bar=bar, sense="at least", note=note)
+    return Figure(name=name, unit=TIMES, values=ratios, bar=bar, sense="at least", note=note)
 
 
 def measure(run: Run) -> list[Figure]:

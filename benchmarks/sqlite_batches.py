@@ -15,16 +15,16 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 import insession
-from insession.kernel.operations import Done, Operation
+from insession.kernel.operations import Operation, Refused
 from insession.stores.sqlite import SQLiteStore
 
-from .measuring import Figure, Run
+from .measuring import TIMES, Figure, Run
 from .null_stores import NullStore
 from .reporting import main
 
 QUESTION = "SQLite, synchronous FULL: 32 callers through the engine against a commit for each operation"
 CALLERS = 32
-DEVICE: Final = insession.Kind("device", idle=3600.0, window=0.0, limits=[insession.Limit(most=5)])
+DEVICE: Final = insession.Kind("device", idle=3600.0, window=0.0, limits=(insession.Limit(most=5),))
 DATA: Final = {"lang": "en", "agent": "x" * 400, "step": 1}
 CHANGED: Final = DATA | {"step": 2}
 VERBS: Final = ("open", "update", "touch", "end")
@@ -102,10 +102,11 @@ def committed(writer: Any, operation: Operation) -> Any:
     """What the store's thread does for a single operation, done here: begin, apply, write, commit."""
     from insession.stores.sqlite.writer import _Job
 
-    outcome = writer._outcomes([_Job([operation], None)])[0]
+    nobody: Any = None
+    outcome = writer._outcomes([_Job([operation], nobody)])[0]
     if isinstance(outcome, Exception):
         raise outcome
-    assert not isinstance(outcome[0], insession.kernel.operations.Refused), outcome
+    assert not isinstance(outcome[0], Refused), outcome
     return outcome[0]
 
 
@@ -182,7 +183,11 @@ def _figures(engine_rates: list[Rates], alone_rates: list[Rates], sync: float) -
         ours, theirs = [one[name] for one in engine_rates], [one[name] for one in alone_rates]
         note = f"{statistics.median(ours):,.0f}/s against {statistics.median(theirs):,.0f}/s"
         ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-        figures.append(Figure(name=f"{name}: 32 callers ÷ one by one", unit="×", values=ratios, bar=5.0, sense="at least", note=note))
+        figures.append(
+            Figure(
+                name=f"{name}: 32 callers ÷ one by one", unit=TIMES, values=ratios, bar=5.0, sense="at least", note=note
+            )
+        )
     figures.append(Figure(name="fdatasync of 8 KB in that folder", unit="µs", values=[sync]))
     return figures
 

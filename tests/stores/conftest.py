@@ -59,7 +59,9 @@ async def opened_store(store_name: str, clock: ManualClock, tmp_path: Path) -> A
 
 
 @pytest.fixture
-async def second_store(store_name: str, opened_store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
+async def second_store(
+    store_name: str, opened_store: Store, clock: ManualClock, tmp_path: Path
+) -> AsyncIterator[Store]:
     """Another instance on the same data."""
     if store_name not in SHARED:
         pytest.skip("this store lies in one instance")

@@ -28,6 +28,7 @@ class Batcher:
     """The queue between the callers of one engine and its store."""
 
     __slots__ = (
+        "_closed",
         "_loop",
         "_scheduled",
         "_store",
@@ -46,6 +47,7 @@ class Batcher:
         self._urgent: deque[_Entry] = deque()
         self._scheduled = False
         self._under_way = False
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.batches = 0
         self.sent = 0
@@ -53,20 +55,25 @@ class Batcher:
     def send(self, *operations: Operation, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue operations that belong together; the future gives their answers (of one: its answer).
 
-        ``urgent`` ones (renewals of leases) wait at most for the batch under way. A future that is
-        cancelled before its operations leave takes them along; afterwards they run to their end.
+        ``urgent`` ones (renewals of leases) wait at most for the batch under way, and have a bound of
+        their own. A future that is cancelled before its operations leave takes them along; afterwards
+        they run to their end.
         """
-        if len(self._waiting) >= MOST_WAITING:
+        if self._closed:
+            raise StoreUnavailable("this engine is closed; nothing of the operation ran")
+        queue = self._urgent if urgent else self._waiting
+        if len(queue) >= MOST_WAITING:
             raise Overloaded(f"{MOST_WAITING} operations wait for the store; let some finish, then try again")
         future: asyncio.Future[Any] = self._loop.create_future()
-        (self._urgent if urgent else self._waiting).append((future, operations))
+        queue.append((future, operations))
         if not (self._scheduled or self._under_way):
             self._scheduled = True
             self._loop.call_soon(self._leave)
         return future
 
-    async def flush(self) -> None:
-        """Wait until everything that was queued has been answered."""
+    async def close(self) -> None:
+        """Take no more, and wait until everything that was queued has been answered."""
+        self._closed = True
         while self._tasks or self._waiting or self._urgent:
             self._leave()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -166,6 +173,12 @@ def _fail(entries: Iterable[_Entry], error: Exception) -> None:
     """Every caller gets an error of its own: one exception raised twice would collect tracebacks."""
     for future, _ in entries:
         if not future.done():
-            mine = type(error)(*error.args) if isinstance(error, StoreError) else error
-            mine.__cause__ = error if mine is not error else error.__cause__
-            future.set_exception(mine)
+            future.set_exception(_copied(error) if isinstance(error, StoreError) else error)
+
+
+def _copied(error: StoreError) -> StoreError:
+    # Not by its constructor, whose arguments are not those of the message.
+    mine = type(error).__new__(type(error), *error.args)
+    mine.__dict__.update(error.__dict__)
+    mine.__cause__ = error
+    return mine

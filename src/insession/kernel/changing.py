@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from insession.errors import Conflict, Expired, InvalidInput, OutcomeUnknown, SessionNotFound
+from insession.errors import Conflict, DataUnreadable, InvalidInput, OutcomeUnknown, SessionNotFound
 from insession.kernel import commands, ids, rules
 from insession.kernel.codec import decode, encode
 from insession.kernel.events import ENDINGS, START
@@ -17,10 +17,10 @@ from insession.kernel.life import Life
 from insession.kernel.operations import Done, End, Ending, Ends, Operation, Pick, Refused, Touch, Touched, Why
 from insession.kernel.record import Outcome, Record, State
 from insession.kernel.rules import worse
-from insession.kernel.session import Session, ended_error
+from insession.kernel.session import Session, as_this_life, ended_error
 from insession.kernel.streams import PAGE
 
-_TRIES: Final = 1_000
+_TRIES: Final = 100_000
 """So often an update by function is tried against others before it gives up with `Conflict`."""
 
 
@@ -45,6 +45,12 @@ class Changing(Life):
         encoded = encode(data, self.most_data)
         if policy.data is not None and not isinstance(data, policy.data):
             raise InvalidInput("data", f"is a {policy.data.__name__} for kind {policy.name!r}")
+        if policy.data is not None:
+            # A field of a wrong type would only be noticed by whoever reads it, for ever after.
+            try:
+                decode(encoded, policy.data, policy.name)
+            except DataUnreadable as error:
+                raise InvalidInput("data", str(error)) from None
         return encoded
 
     # ------------------------------------------------------------------ live sessions
@@ -64,9 +70,11 @@ class Changing(Life):
             commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
             answer = await self._ask(commit)
             if isinstance(answer, Done):
-                touched = now if touch else record.touched
-                version = answer.versions[0]
-                session._learn(replace(record, data=encoded, version=version, change=commit.change, touched=touched))
+                # A touch of the same handle may have been faster.
+                touched = max(now if touch else record.touched, session.record.touched)
+                due = max(rules.due_at(touched, record.reach, record.absolute), record.due)
+                new = {"version": answer.versions[0], "change": commit.change, "touched": touched, "due": due}
+                session._learn(replace(record, data=encoded, **new))
                 return data
             record = await self._raced(session, answer)
             if not callable(change):
@@ -80,12 +88,11 @@ class Changing(Life):
             raise SessionNotFound(session.id)
         if refused.why is Why.PAST_DUE:
             current = await self._expired(session.id)
+        current = as_this_life(session, current)
         if not current.live:
             self._following.ended(session.id, current)
             session._learn(current)
             raise ended_error(current)
-        if current.opened != session.opened:
-            raise Expired(session.id, "opened again by somebody else")
         return current
 
     async def _touch(self, session: Session) -> None:
@@ -98,7 +105,9 @@ class Changing(Life):
             return
         answer = await self._ask(touch or Touch(record.id, now, record.window))
         if isinstance(answer, Touched):
-            session._learn(replace(record, touched=now, due=answer.due))
+            # What the handle has learned meanwhile stays.
+            record = session.record
+            session._learn(replace(record, touched=max(now, record.touched), due=answer.due))
         else:
             await self._raced(session, answer)
 
@@ -110,7 +119,12 @@ class Changing(Life):
     async def _end(self, session_id: str, state: State, reason: str) -> bool:
         """End one session; whether this call did."""
         how = self._ending(state, reason)
-        answer = await self._ask(commands.end_one(session_id, how))
+        if self._following.works_for(session_id):
+            self._following.enders[how.change] = asyncio.current_task()
+        try:
+            answer = await self._ask(commands.end_one(session_id, how))
+        finally:
+            self._following.enders.pop(how.change, None)
         if isinstance(answer, Ends):
             self._following.ended_by(session_id, how, answer.versions[0])
             return True
@@ -121,6 +135,14 @@ class Changing(Life):
         else:
             raise SessionNotFound(session_id)
         return False
+
+    async def _expire_all(self, pick: Pick) -> None:
+        """Expire everything due that was picked."""
+        more = True
+        while more:
+            expiry = rules.expiry(self.clock.now(), self._change(), self.name)
+            ends: Ends = await self._ask(End(pick, expiry))
+            more = ends.more
 
     async def _end_all(self, pick: Pick, state: State, reason: str) -> int:
         """End everything that was picked, slice by slice; how many this call ended."""

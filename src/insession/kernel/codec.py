@@ -35,5 +35,5 @@ def decode(data: bytes, wanted: type[Any] | None, key: str) -> Any:
     """Bytes as data of a type; `DataUnreadable` where they are not."""
     try:
         return _decoder(cast("Hashable", Any if wanted is None else wanted)).decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataUnreadable(key, str(error)) from None

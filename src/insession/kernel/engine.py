@@ -15,6 +15,7 @@ from insession.kernel import commands, ids, rules
 from insession.kernel.changing import Changing
 from insession.kernel.codec import encode
 from insession.kernel.events import START, Event, EventType
+from insession.kernel.finding import check_page, check_state, check_type
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
 from insession.kernel.observers import Observer, OnError, Subscription
@@ -92,7 +93,10 @@ class Engine(Changing):
         of that name lives. ``idle`` and ``absolute`` (seconds; None: never) stand for those of the kind. Raises
         `LimitReached`, `InvalidInput`.
         """
-        policy = self._kinds.get(kind) or self._declare(Kind(ids.check_kind(kind)))
+        try:
+            policy = self._kinds[kind]
+        except (KeyError, TypeError):
+            policy = self._declare(Kind(ids.check_kind(kind)))
         if owner is not None:
             owner = self._indexed(policy, owner)
         if name is not None:
@@ -122,7 +126,7 @@ class Engine(Changing):
         now = self.clock.now()
         if name is None:
             # A random id is its own first change: nobody else can have opened under it.
-            change = session_id = ids.random_id(policy.name if policy.by_kind else owner)
+            change = session_id = self._ids.fresh(policy.name if policy.by_kind else owner)
         else:
             session_id = ids.named_id(policy.name, owner, name, by_kind=policy.by_kind)
             change = self._change()
@@ -194,12 +198,16 @@ class Engine(Changing):
         ids.check_id(session_id)
         if wait is None:
             return await self._end(session_id, State.INTERRUPTED, reason)
+        ids.check_seconds(wait, "wait")
         stream = self.events(types={EventType.STOPPED})
         await stream.start()
         won = await self._end(session_id, State.INTERRUPTED, reason)
+        if not won and (await self._read(session_id)).stopped is not None:
+            return won
         stopped = asyncio.ensure_future(_stop_of(session_id, stream))
         try:
-            await self.clock.wait(stopped, self.clock.now() + ids.check_seconds(wait, "wait"))
+            if await self.clock.wait(stopped, self.clock.now() + wait):
+                stopped.result()
         finally:
             stopped.cancel()
         return won
@@ -215,15 +223,16 @@ class Engine(Changing):
         this raises, and the flags stand.
         """
         now = self.clock.now()
+        ids.check_reason(reason)
         if kind is not None:
             ids.check_kind(kind)
-        if owner is not None:
-            owner = self._indexed(self.kind(kind or "session"), owner)
-        self._following.flag_all(kind, owner, now)
         index: Index = "owner" if owner is not None else "kind" if kind is not None else "all"
-        value = owner if owner is not None else kind
+        values = [kind] if owner is None else self._owner_forms(kind, owner)
+        for value in values:
+            self._following.flag_all(kind, value if index == "owner" else None, now)
+        picks = [Pick(index, value, kind, self._slice, now) for value in values]
         try:
-            return await self._end_all(Pick(index, value, kind, commands.SLICE, now), State.INTERRUPTED, reason)
+            return sum([await self._end_all(pick, State.INTERRUPTED, reason) for pick in picks])
         except StoreError as error:
             error.add_note("the flags of this process's handles are set and stand; not every end is committed")
             raise
@@ -244,8 +253,8 @@ class Engine(Changing):
             index,
             value,
             kind,
-            _state(state),
-            _page_cursor(cursor),
+            check_state(state),
+            check_page(cursor),
             ids.check_count(limit, "limit", MOST_PAGE),
         )
         found: Found = await self._ask(find)
@@ -267,7 +276,7 @@ class Engine(Changing):
     ) -> int:
         """How many sessions there are; one that is due and not swept yet may be counted."""
         index, value = self._index(owner, kind, node)
-        counted: Counted = await self._ask(Count(index, value, kind, _state(state)))
+        counted: Counted = await self._ask(Count(index, value, kind, check_state(state)))
         return counted.number
 
     async def nodes(self) -> list[Session]:
@@ -278,7 +287,7 @@ class Engine(Changing):
 
     def events(self, *, after: str | None = None, types: Collection[EventType | str] | None = None) -> EventStream:
         """Events after a cursor (None: from now on, ``events.START``: from the first that is kept)."""
-        return EventStream(self.store, after, None if types is None else frozenset(map(_event_type, types)))
+        return EventStream(self.store, after, None if types is None else frozenset(map(check_type, types)))
 
     def observe(
         self,
@@ -345,12 +354,10 @@ class Engine(Changing):
 
     async def erase(self, owner: str) -> int:
         """End and remove everything of an owner: sessions, items, events; how much was removed."""
-        forms = {ids.check_text(owner, "owner")}
-        if self._index_key is not None:
-            forms.add(ids.secret_digest(self._index_key, owner))
         number = 0
-        for form in forms:
-            await self._end_all(Pick("owner", form, None, commands.SLICE), State.INTERRUPTED, "erased")
+        for form in self._owner_forms(None, owner):
+            await self._expire_all(Pick("owner", form, None, self._slice))
+            await self._end_all(Pick("owner", form, None, self._slice), State.INTERRUPTED, "erased")
             more = True
             while more:
                 counted: Counted = await self._ask(Purge(self.clock.now(), owner=form))
@@ -358,9 +365,20 @@ class Engine(Changing):
                 await asyncio.sleep(0)
         return number
 
+    def _owner_forms(self, kind: str | None, owner: str) -> list[str | None]:
+        """An owner as stores see it; without a kind also as they see a secret one."""
+        if kind is not None:
+            return [self._indexed(self.kind(kind), owner)]
+        forms: list[str | None] = [ids.check_text(owner, "owner")]
+        if self._index_key is not None:
+            forms.append(ids.secret_digest(self._index_key, owner))
+        return forms
+
     def _index(self, owner: str | None, kind: str | None, node: str | None) -> tuple[Index, str | None]:
         if kind is not None:
             ids.check_kind(kind)
+        if owner is not None and node is not None:
+            raise InvalidInput("node", "goes without an owner")
         if owner is not None:
             return "owner", self._indexed(self.kind(kind or "session"), owner)
         if node is not None:
@@ -372,35 +390,3 @@ async def _stop_of(session_id: str, stream: EventStream) -> None:
     async for event in stream:
         if event.id == session_id:
             return
-
-
-def _state(state: State | str | None) -> State | None:
-    if state is None:
-        return None
-    try:
-        return State(state)
-    except ValueError:
-        raise InvalidInput("state", unknown("state", str(state), list(State))) from None
-
-
-def _event_type(name: EventType | str) -> EventType:
-    try:
-        return EventType(name)
-    except ValueError:
-        raise InvalidInput("types", unknown("event type", str(name), list(EventType))) from None
-
-
-def _page_cursor(cursor: str | None) -> str | None:
-    """A cursor of a page of sessions, as `Find` gives it."""
-    if cursor is None:
-        return None
-    kind, state, rank, session_id = (*cursor.split("|"), "", "", "")[:4]
-    try:
-        ids.check_kind(kind)
-        ids.check_id(session_id)
-        whole = cursor == f"{kind}|{int(state)}|{float(rank)!r}|{session_id}"
-    except ValueError:
-        whole = False
-    if not whole:
-        raise InvalidInput("cursor", "is not one that a page gave out")
-    return cursor

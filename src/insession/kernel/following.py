@@ -6,23 +6,31 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from msgspec.structs import replace
 
-from insession.errors import InsessionError, SessionNotFound, StoreError
-from insession.kernel.clock import Alarm
+from insession.errors import (
+    InsessionError,
+    OutcomeUnknown,
+    Overloaded,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from insession.kernel.events import ENDINGS, FOLLOWED, Event
+from insession.kernel.ids import check_seconds
 from insession.kernel.operations import Ending, Ends
 from insession.kernel.record import Outcome, Record, State
 from insession.kernel.rules import worse
-from insession.kernel.session import Session, ended_error
+from insession.kernel.session import Session, as_this_life, ended_error
 from insession.kernel.streams import PAGE
+from insession.kernel.working import Guard, Work
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("insession.interrupts")
 RETRY: Final = 1.0
 """Seconds until a log that could not be read is read again."""
-_current: ContextVar[Work | None] = ContextVar("insession_work", default=None)
 T = TypeVar("T")
 
 
@@ -41,22 +48,6 @@ class _Ref(weakref.ref[Session]):
     id: str
 
 
-class Work:
-    """Something that runs for a session, and must stop when it ends."""
-
-    __slots__ = ("alarm", "grace", "group", "name", "outcome", "scope", "session")
-
-    def __init__(self, session: Session, grace: float) -> None:
-        self.session = session
-        self.grace = grace
-        self.scope: anyio.CancelScope | None = None
-        self.outcome: Outcome | None = None
-        self.group: list[Work] = []
-        """All work of this process that the same ending stopped; empty while the session lives."""
-        self.alarm: Alarm | None = None
-        self.name = getattr(asyncio.current_task(), "get_name", lambda: "?")()
-
-
 class Following:
     """What this process holds and runs, by session; and the task that follows the log."""
 
@@ -65,8 +56,13 @@ class Following:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._handles: dict[str, list[_Ref]] = {}
+        # A handle may die in any thread and at any moment, so that only the loop's thread buries it, when it has time.
+        self._dead: deque[_Ref] = deque()
         self._works: dict[str, list[Work]] = {}
-        self._waits: dict[str, set[asyncio.Future[None]]] = {}
+        self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+        self.enders: dict[str, asyncio.Task[Any] | None] = {}
+        """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
         self._sweeps = 0
         self._calm = asyncio.Event()
         self._calm.set()
@@ -91,13 +87,14 @@ class Following:
                 await engine.clock.sleep(RETRY)
                 continue
             cursor = page.cursor
+            self._bury()
             for event in page.events:
                 self.heard(event)
                 engine.locks.displaced(event)
                 engine._recovery.heard(event)
             if page.trimmed:
                 await self.reload()
-                await engine._recovery.find_owed()
+                engine._spawn(engine._recovery.find_owed())
             if not page.more:
                 engine.locks.look()
                 await self._waker.wait()
@@ -115,28 +112,50 @@ class Following:
             if not self._sweeps:
                 self._calm.set()
 
+    async def leave(self) -> None:
+        """Wait until what is known of stopped work is written down."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+
     # ------------------------------------------------------------------ handles
 
     def watch(self, session: Session) -> bool:
         """Make a handle follow its session, and say whether that has ended. Called in any thread."""
         if not session.record.live:
-            session.interrupted = True
+            session._flag(ended=True)
             return True
-        session.interrupted = False
-        ref = _Ref(session, self._gone)
+        session._flag(ended=False)
+        self._on_loop(self._hold, session)
+        return session.interrupted
+
+    def _on_loop(self, call: Callable[..., None], *args: object) -> None:
+        """Call it in the loop's thread, where alone the registers change: at once, if this is it."""
+        if threading.get_ident() == self._thread:
+            call(*args)
+        else:
+            with suppress(RuntimeError):  # the loop is closed, and nothing is followed any more
+                self._loop.call_soon_threadsafe(call, *args)
+
+    def _hold(self, session: Session) -> None:
+        self._bury()
+        ref = _Ref(session, self._dead.append)
         ref.id = session.id
         self._handles.setdefault(session.id, []).append(ref)
         # It may have ended between its reading and now, so it is read once more.
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self._check_soon, session)
-        elif (record := self._engine._read_now(session.id)) is not None:
+        if (record := self._engine._read_now(session.id)) is not None:
             self._judge(session, record)
         else:
-            self._check_soon(session)
-        return session.interrupted
+            self._engine._spawn(self._check_surely(session))
 
-    def _check_soon(self, session: Session) -> None:
-        self._engine._spawn(self.check(session))
+    async def _check_surely(self, session: Session) -> None:
+        """Check it, however often the store fails: an ending before now is in no event that will be heard."""
+        while session.record.live:
+            try:
+                await self.check(session)
+            except (StoreUnavailable, OutcomeUnknown, Overloaded) as error:
+                _log.warning("session %s cannot be read: %s", session.id, error)
+                await self._engine.clock.sleep(RETRY)
+            else:
+                return
 
     async def check(self, session: Session) -> None:
         """Read a followed session's record, and judge by it."""
@@ -146,18 +165,19 @@ class Following:
             self.ended(session.id, replace(session.record, state=State.CLOSED, reason="purged"))
 
     def _judge(self, session: Session, record: Record) -> None:
-        # A record of a later life says that this handle's life is over.
+        record = as_this_life(session, record)
         if not record.live:
             self.ended(session.id, record)
-        elif record.opened != session.record.opened:
-            self.ended(session.id, replace(session.record, state=State.CLOSED, reason="opened again"))
 
-    def _gone(self, ref: Any) -> None:
-        handles = self._handles.get(ref.id)
-        if handles is not None:
-            handles[:] = [other for other in handles if other is not ref]
-            if not handles:
-                self._handles.pop(ref.id, None)
+    def _bury(self) -> None:
+        """Forget the handles that have died."""
+        while self._dead:
+            ref = self._dead.popleft()
+            handles = self._handles.get(ref.id)
+            if handles is not None and ref in handles:
+                handles.remove(ref)
+                if not handles:
+                    del self._handles[ref.id]
 
     def held(self) -> Iterator[Session]:
         """Every handle that follows its session."""
@@ -180,15 +200,21 @@ class Following:
 
     # ------------------------------------------------------------------ endings
 
+    def works_for(self, session_id: str) -> bool:
+        """Whether this process works for a session."""
+        return session_id in self._works
+
     def heard(self, event: Event) -> None:
         """Take over an ending from the log."""
         if event.type in ENDINGS and (event.id in self._handles or event.id in self._works or event.id in self._waits):
-            self._end_handles(event.id, State(event.type.value), event.reason, event.version, event.time, event.change)
+            state, own = State(event.type.value), self.enders.get(event.change)
+            self._end_handles(event.id, state, event.reason, event.version, event.time, event.change, own)
 
     def ended_by(self, session_id: str, how: Ending, version: int) -> None:
         """Take over an ending that this process made."""
         if session_id in self._handles or session_id in self._works or session_id in self._waits:
-            self._end_handles(session_id, how.state, how.reason, version, how.at, how.change)
+            own = asyncio.current_task()
+            self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""
@@ -202,25 +228,37 @@ class Following:
         self._end_handles(session_id, record.state, record.reason, record.version, record.ended, record.change)
 
     def _end_handles(
-        self, session_id: str, state: State, reason: str | None, version: int, at: float, change: str
+        self,
+        session_id: str,
+        state: State,
+        reason: str | None,
+        version: int,
+        at: float,
+        change: str,
+        own: asyncio.Task[Any] | None = None,
     ) -> None:
-        for ref in list(self._handles.get(session_id, ())):
+        # An ending of an earlier life of the id says nothing about a later one: versions never come twice.
+        later: list[_Ref] = []
+        for ref in self._handles.pop(session_id, ()):
             session = ref()
-            # An ending of an earlier life of the id says nothing about this one: versions never come twice.
-            if session is not None and session.version <= version:
+            if session is not None and session.version > version:
+                later.append(ref)
+            elif session is not None:
                 session._learn(
                     replace(session.record, state=state, reason=reason, version=version, ended=at, change=change)
                 )
-                self._gone(ref)
-        self._stop_works(session_id, version)
-        for future in self._waits.pop(session_id, ()):
-            if not future.done():
+        if later:
+            self._handles[session_id] = later
+        self._stop_works(session_id, version, own)
+        for future, session in self._waits.get(session_id, {}).items():
+            if session.version <= version and not future.done():
                 future.set_result(None)
 
-    def _stop_works(self, session_id: str, version: int) -> None:
-        works = [work for work in self._works.pop(session_id, ()) if work.session.version <= version]
-        own = _current.get()
-        told = [work for work in works if work is not own]
+    def _stop_works(self, session_id: str, version: int, own: asyncio.Task[Any] | None) -> None:
+        works = self._works.pop(session_id, [])
+        if later := [work for work in works if work.session.version > version]:
+            self._works[session_id] = later
+        told = [work for work in works if work.session.version <= version and (own is None or work.task is not own)]
         for work in told:
             work.group = told
             clock = self._engine.clock
@@ -247,7 +285,9 @@ class Following:
             for one in work.group:
                 if one.outcome is not None and worse(worst, one.outcome):
                     worst = one.outcome
-            self._engine._spawn(self._engine._write_stopped(work.session.record, worst))
+            task = self._engine._spawn(self._engine._write_stopped(work.session.record, worst))
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
 
     # ------------------------------------------------------------------ work
 
@@ -255,9 +295,14 @@ class Following:
         """Register work; raises if the session has ended."""
         if not session.interrupted:
             self._works.setdefault(session.id, []).append(work)
-            if session.record.live:
+            try:
                 await self.check(session)
+            except BaseException:
+                self._leave(work, Outcome.RETURNED)
+                raise
         if session.interrupted:
+            if len(work.group) == 1:
+                work.group = []  # it has not begun, so that nothing is to be written down
             self._leave(work, Outcome.RETURNED)
             raise ended_error(session.record)
 
@@ -272,20 +317,16 @@ class Following:
     @asynccontextmanager
     async def running(self, session: Session, grace: float) -> AsyncGenerator[Session, None]:
         """See `Session.running`."""
-        work = Work(session, grace)
+        work = Work(session, check_seconds(grace, "grace"))
         await self._enter(session, work)
-        before = _current.set(work)
         outcome = Outcome.RETURNED
         try:
             with anyio.CancelScope() as scope:
                 work.scope = scope
-                if session.interrupted:
-                    scope.cancel()
                 yield session
             if scope.cancelled_caught:
                 outcome = Outcome.CANCELLED
         finally:
-            _current.reset(before)
             work.scope = None
             self._leave(work, outcome)
         if outcome is Outcome.CANCELLED:
@@ -293,14 +334,16 @@ class Following:
 
     def guard(self, session: Session, source: AsyncIterable[T]) -> AsyncIterator[T]:
         """See `Session.guard`."""
-        return _Guard(self, session, source)
+        return Guard(self, session, source)
 
     async def wait(self, session: Session, timeout: float | None) -> bool:
         """See `Session.wait_interrupted`."""
+        if timeout is not None:
+            check_seconds(timeout, "timeout")
         if session.interrupted:
             return True
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waits.setdefault(session.id, set()).add(future)
+        self._waits.setdefault(session.id, {})[future] = session
         try:
             await self.check(session)
             if timeout is None:
@@ -309,61 +352,15 @@ class Following:
             clock = self._engine.clock
             return await clock.wait(future, clock.now() + timeout)
         finally:
-            waits = self._waits.get(session.id)
-            if waits is not None:
-                waits.discard(future)
-                if not waits:
-                    del self._waits[session.id]
+            waits = self._waits[session.id]
+            del waits[future]
+            if not waits:
+                del self._waits[session.id]
 
     async def reload(self) -> None:
         """Judge everything that is held by its record: the log has been trimmed, or this node was taken for dead."""
         for session in list(self.held()):
             try:
-                await self.check(session)
+                await self._check_surely(session)
             except InsessionError:
                 _log.exception("session %s could not be read", session.id)
-
-
-class _Guard(AsyncIterator[T]):
-    """A stream that ends with its session."""
-
-    __slots__ = ("__weakref__", "_entered", "_following", "_source", "_work")
-
-    def __init__(self, following: Following, session: Session, source: AsyncIterable[T]) -> None:
-        self._following = following
-        self._source = aiter(source)
-        self._work = Work(session, 5.0)
-        self._entered = False
-
-    async def __anext__(self) -> T:
-        work = self._work
-        session = work.session
-        if not self._entered:
-            self._entered = True
-            await self._following._enter(session, work)
-        if not session.interrupted:
-            try:
-                with anyio.CancelScope() as scope:
-                    work.scope = scope
-                    return await anext(self._source)
-            except BaseException:
-                self._following._leave(work, Outcome.RETURNED)
-                raise
-            finally:
-                work.scope = None
-        await self.aclose(Outcome.CANCELLED)
-        raise ended_error(session.record)
-
-    async def aclose(self, outcome: Outcome = Outcome.RETURNED) -> None:
-        """Close the stream."""
-        try:
-            close = getattr(self._source, "aclose", None)
-            if close is not None:
-                await close()
-        finally:
-            self._following._leave(self._work, outcome)
-
-    def __del__(self) -> None:
-        # A consumer that leaves its loop drops the stream without closing it.
-        if self._entered and self._work.outcome is None:
-            self._following._leave(self._work, Outcome.RETURNED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from hashlib import blake2b
 from typing import Final
 from zlib import crc32
@@ -18,6 +19,8 @@ from insession.errors import InvalidInput
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _KIND: Final = re.compile(r"~?[a-z][a-z0-9_.-]{0,63}")
+_UNKEPT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_AT_ONCE: Final = 4096
 LONGEST_NAME: Final = 512
 LONGEST_REASON: Final = 200
 
@@ -27,11 +30,45 @@ def route(text: str) -> str:
     return f"{crc32(text.encode()) & 0xFFFF:04x}"
 
 
-def random_id(routed_by: str | None) -> str:
-    """An id that nobody can guess: 112 random bits, 128 without an owner."""
-    if routed_by is None:
-        return os.urandom(16).hex()
-    return f"{crc32(routed_by.encode()) & 0xFFFF:04x}{os.urandom(14).hex()}"
+class RandomIds:
+    """Ids that nobody can guess, of one engine: 112 random bits, 128 without an owner.
+
+    The system is asked for many at once, because each question costs more than all else in an id. A
+    forked child forgets what its parent was given.
+    """
+
+    __slots__ = ("__weakref__", "_given", "_used")
+
+    def __init__(self) -> None:
+        self._given = b""
+        self._used = 0
+        _ALL.add(self)
+
+    def fresh(self, routed_by: str | None) -> str:
+        """An id that nobody had, routed by an owner or kind."""
+        start = self._used
+        self._used = end = start + 16
+        if end > len(self._given):
+            self._given = os.urandom(_AT_ONCE)
+            start, self._used = 0, 16
+        digits = self._given[start : start + 16].hex()
+        return digits if routed_by is None else f"{crc32(routed_by.encode()) & 0xFFFF:04x}{digits[4:]}"
+
+    def forget(self) -> None:
+        """Ask the system anew for the next one."""
+        self._given, self._used = b"", 0
+
+
+_ALL: weakref.WeakSet[RandomIds] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for one in _ALL:
+        one.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def named_id(kind: str, owner: str | None, name: str, *, by_kind: bool) -> str:
@@ -70,7 +107,8 @@ def check_text(text: object, field: str, longest: int = LONGEST_NAME) -> str:
         raise InvalidInput(field, f"is a text, not {type(text).__name__}")
     if not text or len(text) > longest:
         raise InvalidInput(field, f"has 1 to {longest} characters, not {len(text)}")
-    if not text.isprintable():
+    # Much that is not printable is in use: the space of Chinese texts, joiners in names, what is newer than Python.
+    if not text.isprintable() and _UNKEPT.search(text):
         raise InvalidInput(field, "holds a control character or half a character")
     return text
 

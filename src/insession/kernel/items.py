@@ -78,6 +78,10 @@ class Items:
     ) -> tuple[list[Entry], str | None]:
         """A page of items by prefix, or of an owner, in the order of keys; and where the next one begins."""
         check_count(limit, "limit", 1_000)
+        if prefix != "":
+            check_text(prefix, "prefix")
+        if after is not None:
+            check_text(after, "after")
         if owner is not None:
             if prefix or self._prefix:
                 raise InvalidInput("owner", "goes without a prefix")
@@ -101,7 +105,11 @@ class Items:
         engine = self._engine
         full = check_key(self._prefix + check_text(key, "key"))
         guard: Literal[Guard.ANY, Guard.ABSENT, Guard.VERSION] = Guard.ANY
+        if fence is not None and not isinstance(fence, Fence):
+            raise InvalidInput("fence", "is the one of a lock that is held")
         if version is not None:
+            if version != ABSENT or isinstance(version, bool):
+                check_count(version, "version", 2**63 - 1)
             guard = Guard.ABSENT if version == ABSENT else Guard.VERSION
         put = Put(full, data, guard, version or 0, owner, until)
         answer = await engine._ask(Commit(engine.clock.now(), engine._change(), engine.name, (put,), (), fence))

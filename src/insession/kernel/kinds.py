@@ -66,8 +66,17 @@ class Kind:
         except InvalidInput as error:
             raise ConfigurationError(f"Kind.{error}") from None
         object.__setattr__(self, "limits", tuple(self.limits))  # a list is taken too
-        if self.recovery is not None and self.recovery not in {"end", "keep"} and not callable(self.recovery):
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if not all(isinstance(limit, Limit) for limit in self.limits):
+            raise ConfigurationError("Kind.limits: holds Limit(...) only")
+        if self.recovery not in (None, "end", "keep") and not callable(self.recovery):
             raise ConfigurationError("Kind.recovery: is 'end', 'keep', an async function or None")
+        if self.finish is not None and not callable(self.finish):
+            raise ConfigurationError("Kind.finish: is an async function or None")
+        if self.data is not None and not isinstance(self.data, type):
+            raise ConfigurationError("Kind.data: is a class (a struct or a dataclass), or None")
 
     @property
     def by_kind(self) -> bool:

@@ -8,17 +8,18 @@ import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from insession.errors import ConfigurationError, InsessionError, SessionNotFound
+from insession.errors import ConfigurationError, InsessionError, InvalidInput, SessionNotFound
 from insession.kernel import commands, rules
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
 from insession.kernel.following import Following
+from insession.kernel.ids import RandomIds
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.operations import Ends, Load, Operation
+from insession.kernel.operations import End, Ends, Load, Operation
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from insession.kernel.engine import Engine
 
 _log: Final = logging.getLogger("insession.engine")
+LARGEST_DATA: Final = 1 << 30
+LONGEST_INDEX_KEY: Final = 64
+_ASSEMBLED: Final = frozenset(
+    {
+        *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice"),
+        *("_tasks", "_spawn", "_reaper", "_recovery", "_following"),
+    }
+)
 
 
 def _not_now(session_id: str) -> Record | None:  # noqa: ARG001 - stands for `Store.record_now`
@@ -52,6 +61,10 @@ class Life:
         most_data: int = MOST_DATA,
         index_key: bytes | None = None,
     ) -> None:
+        if not 1 <= most_data <= LARGEST_DATA:
+            raise ConfigurationError(f"most_data: is a number of bytes from 1 to {LARGEST_DATA}")
+        if index_key is not None and (type(index_key) is not bytes or not 1 <= len(index_key) <= LONGEST_INDEX_KEY):
+            raise ConfigurationError(f"index_key: is 1 to {LONGEST_INDEX_KEY} secret bytes")
         self.store = store
         self.name = secrets.token_hex(6)
         """Stands in events as ``node``, so that a process knows its own."""
@@ -59,9 +72,10 @@ class Life:
         self._given_clock = clock
         self._index_key = index_key
         self._kinds: dict[str, Kind] = {}
-        for kind in (NODE, *kinds):
+        for kind in kinds:
             self._declare(kind)
         self._numbers = itertools.count(1)
+        self._ids = RandomIds()
         self._is_open = False
 
     async def _enter(self) -> None:
@@ -85,6 +99,7 @@ class Life:
         self.clock = self._given_clock or await self._measured()
         self._immediate = store.immediate
         self._apply_now = store.apply_now
+        self._slice = commands.SLICE_NOW if End in store.immediate else commands.SLICE
         self._read_now = store.record_now if Load in store.immediate else _not_now
         self.batcher = Batcher(store)
         self.items = Items(engine)
@@ -98,12 +113,26 @@ class Life:
     async def _exit(self) -> None:
         try:
             await self._recovery.leave()
+            await self._following.leave()
         except InsessionError:
             _log.exception("this node could not say good-bye; it expires")
-        self._is_open = False
-        await self._tasks.close()
-        await self.batcher.flush()
-        await self.store.close()
+        finally:
+            self._is_open = False
+            # From now on every question goes to the batcher, which takes no more.
+            self._immediate, self._read_now = frozenset(), _not_now
+            try:
+                await self._tasks.close()
+                await self.batcher.close()
+            finally:
+                await self.store.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # What `_assemble` gives an engine is not there before.
+            if name in _ASSEMBLED:
+                raise ConfigurationError("this engine has not been opened; use it within `async with`")
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
     async def _measured(self) -> Clock:
         """A clock that shows the store's time and is never ahead of it, so that nothing ends early."""
@@ -113,6 +142,8 @@ class Life:
     # ------------------------------------------------------------------ kinds
 
     def _declare(self, kind: Kind) -> Kind:
+        if kind.name.startswith("~"):
+            raise InvalidInput("kind", f"{kind.name!r} is one of the engine's own")
         if kind.name in self._kinds:
             raise ConfigurationError(f"kind {kind.name!r} is declared twice")
         if kind.secret_owner and self._index_key is None:
@@ -126,11 +157,11 @@ class Life:
 
     def kind(self, name: str) -> Kind:
         """The kind of a session: as declared here, or with default policies."""
-        return self._kinds.get(name) or Kind(name)
+        return self._kinds.get(name) or (NODE if name == NODE.name else Kind(name))
 
     def kinds(self) -> list[Kind]:
         """The kinds that this engine declares, its own node's included."""
-        return list(self._kinds.values())
+        return [NODE, *self._kinds.values()]
 
     # ------------------------------------------------------------------ asking the store
 

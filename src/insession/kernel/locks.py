@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
-from insession.errors import Displaced, InsessionError, LeaseError, LockLost, LockTimeout
+from insession.errors import (
+    ConfigurationError,
+    Displaced,
+    InsessionError,
+    InvalidInput,
+    LeaseError,
+    LockLost,
+    LockTimeout,
+)
 from insession.kernel.batching import MOST_WAITING
 from insession.kernel.clock import Alarm
 from insession.kernel.events import Event
@@ -40,18 +49,22 @@ class Locks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.held: dict[str, Lock] = {}
+        self.looks = 0
+        """So often something was handed on: who asked before that, and has no future yet, asks again."""
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
     def look(self) -> None:
         """Something was handed on somewhere: whoever waits asks again."""
+        self.looks += 1
         for future in self._waiting.values():
             _wake(future)
 
     def handed_on(self, ticket: str | None) -> None:
         """It is this ticket's turn; if it is one of ours it asks at once."""
-        future = self._waiting.get(ticket) if ticket is not None else None
-        if future is not None:
-            _wake(future)
+        if ticket is not None:
+            self.looks += 1
+            if (future := self._waiting.get(ticket)) is not None:
+                _wake(future)
 
     def displaced(self, event: Event) -> None:
         """Take over a displacement from the log."""
@@ -66,8 +79,10 @@ class Locks:
             return lock.error
         return LockLost(fence.lease if fence is not None else "?")
 
-    async def turn(self, ticket: str, until: float) -> None:
-        """Wait until it may be this ticket's turn, at most until a time."""
+    async def turn(self, ticket: str, until: float, looks: int) -> None:
+        """Wait until it may be this ticket's turn, at most until a time; ``looks`` were counted before it asked."""
+        if self.looks != looks:
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         try:
@@ -116,8 +131,10 @@ class Lock:
         self.name = check_text(name, "name")
         self.ttl = check_seconds(ttl, "ttl", least=0.001)
         self.wait = None if wait is None else check_seconds(wait, "wait")
-        if queue is not None and queue != 0:
+        if queue is not None and (queue != 0 or isinstance(queue, bool)):
             check_count(queue, "queue", MOST_WAITING)
+        if type(note) not in {bytes, type(None)} or len(note or b"") > engine.most_data:
+            raise InvalidInput("note", f"is bytes, at most {engine.most_data}")
         self._options: dict[str, Any] = {
             "permits": check_count(permits, "permits", MOST_PERMITS),
             "queue": 0 if wait == 0 else queue,
@@ -138,8 +155,10 @@ class Lock:
         return Fence(self.name, self.ticket, self._token)
 
     async def __aenter__(self) -> Self:
+        if self.ticket:
+            raise ConfigurationError(f"lock {self.name!r} is in use; make one of its own for every block")
         self.ticket = secrets.token_hex(8)
-        self.error = None
+        self.error, self.notes = None, ()
         deadline = None if self.wait is None else self._engine.clock.now() + self.wait
         try:
             await self._acquire(deadline)
@@ -168,9 +187,10 @@ class Lock:
 
         They count as done at the release, and wait again if the lock is lost.
         """
-        self._renewed(await self._engine._ask(self._renewal(take=True)))
-        if self.error is not None:
-            raise self.error
+        answer = await self._engine._ask(self._renewal(take=True))
+        self._renewed(answer)
+        if not isinstance(answer, Granted):
+            raise self.error or LockLost(self.name)
         return self.notes
 
     # ------------------------------------------------------------------ acquiring
@@ -178,7 +198,7 @@ class Lock:
     async def _acquire(self, deadline: float | None) -> None:
         engine, again = self._engine, False
         while True:
-            now = engine.clock.now()
+            now, looks = engine.clock.now(), engine.locks.looks
             ask = Acquire(self.name, self.ticket, now, self.ttl, again=again, **self._options)
             answer = await engine._ask(ask)
             if isinstance(answer, Granted):
@@ -191,12 +211,13 @@ class Lock:
             # A ticket with a note may be taken over; one without goes on waiting, come what may.
             again = self._options["note"] is not None
             until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
-            await engine.locks.turn(self.ticket, until)
+            await engine.locks.turn(self.ticket, until, looks)
 
     def _give_up(self) -> None:
         """Give back the permit or the place; nobody waits for the answer."""
         engine = self._engine
         release = Release(self.name, self.ticket, engine.clock.now())
+        self.ticket = ""
         try:
             if Release in engine.store.immediate:
                 self._released(engine.store.apply_now(release))
@@ -222,7 +243,7 @@ class Lock:
 
     def _renew_later(self) -> None:
         clock = self._engine.clock
-        self._alarm = clock.alarm(clock.now() + self.ttl / 3, self._renew)
+        self._alarm = clock.alarm(min(clock.now() + self.ttl / 3, self.until), self._renew)
 
     def _renew(self) -> None:
         engine = self._engine
@@ -233,13 +254,21 @@ class Lock:
         if Renew in engine.store.immediate:
             self._renewed(engine.store.apply_now(renewal))
         else:
-            engine.batcher.send(renewal, urgent=True).add_done_callback(self._renewal_answered)
+            self._send(renewal)
         if self.error is None:
             self._renew_later()
 
-    def _renewal_answered(self, future: asyncio.Future[Any]) -> None:
+    def _send(self, renewal: Renew) -> None:
+        try:
+            answered = self._engine.batcher.send(renewal, urgent=True)
+        except InsessionError as error:
+            _log.warning("lease %r could not be renewed: %s", self.name, error)
+        else:
+            answered.add_done_callback(partial(self._renewal_answered, renewal.fence))
+
+    def _renewal_answered(self, fence: Fence, future: asyncio.Future[Any]) -> None:
         # A store that cannot be reached is asked again; the lease runs out by our own clock.
-        if not future.cancelled() and future.exception() is None:
+        if not future.cancelled() and future.exception() is None and fence == self.fence:
             self._renewed(future.result())
 
     def _renewed(self, answer: Any) -> None:

@@ -47,6 +47,8 @@ class Subscription:
         self._waiting = 0
         self._room = asyncio.Event()
         self._turns = asyncio.Semaphore(AT_ONCE)
+        # Threads of its own: an observer that never returns takes none from the program.
+        self._threads = anyio.CapacityLimiter(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self.failures = 0
@@ -61,7 +63,7 @@ class Subscription:
 
     async def close(self) -> None:
         """Stop telling the observer; what it is at is cancelled."""
-        tasks = {*self._tasks, *(() if self._reader is None else (self._reader,))}
+        tasks = {*self._tasks, *(() if self._reader is None else (self._reader,))} - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -89,7 +91,7 @@ class Subscription:
             lane.append(event)
             return
         self._lanes[event.id] = deque((event,))
-        task = asyncio.create_task(self._tell_all(event.id))
+        task = self._engine._spawn(self._tell_all(event.id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -103,14 +105,26 @@ class Subscription:
             del self._lanes[session_id]
 
     async def _tell(self, event: Event) -> None:
+        clock = self._engine.clock
         try:
-            with anyio.fail_after(TIMEOUT):
-                if self._in_thread:
-                    await anyio.to_thread.run_sync(self._observer, event, abandon_on_cancel=True)
-                elif (told := self._observer(event)) is not None:
-                    await told
+            with anyio.CancelScope() as scope:
+                alarm = clock.alarm(clock.now() + TIMEOUT, scope.cancel)
+                try:
+                    await self._call(event)
+                finally:
+                    alarm.cancel()
+            if scope.cancelled_caught:
+                self._failed(event, TimeoutError(f"the observer did not finish within {TIMEOUT:g} s"))
         except Exception as error:
             self._failed(event, error)
+
+    async def _call(self, event: Event) -> None:
+        if self._in_thread:
+            told = await anyio.to_thread.run_sync(self._observer, event, abandon_on_cancel=True, limiter=self._threads)
+        else:
+            told = self._observer(event)
+        if inspect.isawaitable(told):
+            await told
 
     def _failed(self, event: Event | None, error: BaseException) -> None:
         self.failures += 1

@@ -8,7 +8,6 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from insession.errors import StoreError
-from insession.kernel.commands import SLICE
 from insession.kernel.operations import End, Ends, Pick, Purge
 from insession.kernel.record import NEVER
 from insession.kernel.rules import expiry
@@ -56,7 +55,9 @@ class Reaper:
         engine = self._engine
         self.look = now + LONGEST_SLEEP
         try:
-            ends: Ends = await engine._ask(End(Pick("due", most=SLICE), expiry(now, engine._change(), engine.name)))
+            ends: Ends = await engine._ask(
+                End(Pick("due", most=engine._slice), expiry(now, engine._change(), engine.name))
+            )
         except StoreError as error:
             _log.warning("expiry has to wait: %s", error)
             self.look = now + 1.0

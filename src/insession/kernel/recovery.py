@@ -9,12 +9,12 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from insession.errors import InsessionError, LeaseError, SessionNotFound
+from insession.errors import InsessionError, LeaseError, SessionNotFound, StoreError
 from insession.kernel import commands
 from insession.kernel.codec import encode
 from insession.kernel.events import ENDINGS, Event
 from insession.kernel.kinds import NODE, NODE_TOUCH, Kind
-from insession.kernel.operations import Commit, Find, Found, Index, Pick, Refused, Touch, Touched
+from insession.kernel.operations import Commit, Find, Found, Index, Pick, Refused, Touch, Touched, Why
 from insession.kernel.record import NODE_KIND, Record, State
 from insession.kernel.session import Session
 
@@ -62,6 +62,8 @@ class Recovery:
         engine = self._engine
         while self.node == node:
             await engine.clock.sleep(NODE_TOUCH)
+            if self.node != node:
+                return
             try:
                 answer = await engine._ask(Touch(node, engine.clock.now(), 0.0))
             except InsessionError as error:
@@ -93,6 +95,15 @@ class Recovery:
 
     async def find_owed(self) -> None:
         """At start: what nobody did while no engine that declares these kinds was there."""
+        while True:
+            try:
+                await self._find_owed()
+                return
+            except StoreError as error:
+                _log.warning("what is owed cannot be found: %s", error)
+                await self._engine.clock.sleep(FINISH_RETRY[0])
+
+    async def _find_owed(self) -> None:
         for state in (State.EXPIRED, State.CLOSED, State.INTERRUPTED):
             async for record in self._records("kind", NODE_KIND, NODE_KIND, state):
                 await self.recover(record.id)
@@ -118,7 +129,7 @@ class Recovery:
             try:
                 if kind.recovery == "end":
                     await self._engine._end_all(
-                        Pick("node", node, kind.name, commands.SLICE), State.INTERRUPTED, commands.NODE_LOST
+                        Pick("node", node, kind.name, self._engine._slice), State.INTERRUPTED, commands.NODE_LOST
                     )
                 elif kind.recovery is not None:
                     async for record in self._records("node", node, kind.name, State.ACTIVE):
@@ -128,15 +139,22 @@ class Recovery:
 
     async def _orphan(self, record: Record, kind: Kind) -> None:
         """Take one session from its dead node; the one process that wins calls the kind's function."""
-        engine = self._engine
-        commit = commands.orphan(record, engine.clock.now(), engine._change(), engine.name)
-        answer = await engine._ask(commit)
-        if isinstance(answer, Refused) or kind.recovery == "keep" or not callable(kind.recovery):
+        engine, node = self._engine, record.node
+        while isinstance(answer := await engine._ask(self._orphaning(record)), Refused):
+            # Somebody else may write to it at the same time: it is an orphan all the same.
+            current = answer.current
+            if answer.why is not Why.STALE or not isinstance(current, Record) or current.node != node:
+                return
+            record = current
+        if not callable(kind.recovery):
             return
         try:
             await kind.recovery(await engine.get(record.id))
         except Exception:
             _log.exception("recovery of session %s failed", record.id)
+
+    def _orphaning(self, record: Record) -> Commit:
+        return commands.orphan(record, self._engine.clock.now(), self._engine._change(), self._engine.name)
 
     # ------------------------------------------------------------------ work after an ending
 
@@ -153,8 +171,8 @@ class Recovery:
             try:
                 async with self._engine.lock(f"{session_id}/finish", ttl=FINISH_TTL, wait=None):
                     await self._finish_once(session_id)
-            except (SessionNotFound, asyncio.CancelledError):
-                raise
+            except SessionNotFound:
+                return  # erased, and the work with it
             except LeaseError:
                 continue
             except Exception:
@@ -169,13 +187,18 @@ class Recovery:
         engine = self._engine
         session: Session = await engine.get(session_id)
         kind = engine.kind(session.kind)
-        while session.record.finish and not session.record.live and kind.finish is not None:
-            await kind.finish(session)
-            await session.refresh()
-            commit: Commit = commands.finished(session.record, engine.clock.now(), engine._change(), engine.name)
+        if not session.record.finish or session.record.live or kind.finish is None:
+            return
+        await kind.finish(session)
+        await self._mark_finished(session_id, session.opened)
+
+    async def _mark_finished(self, session_id: str, opened: float) -> None:
+        # How its work stopped may be written down at the same time; what is done is not done again for that.
+        engine = self._engine
+        while (record := await engine._read(session_id)).finish and record.opened == opened:
+            commit = commands.finished(record, engine.clock.now(), engine._change(), engine.name)
             if not isinstance(await engine._ask(commit), Refused):
                 return
-            await session.refresh()
 
 
 def _started() -> float | None:

@@ -43,13 +43,8 @@ def as_this_life(session: Session, record: Record) -> Record:
     return replace(mine, state=State.CLOSED, reason="opened again", ended=record.opened) if mine.live else mine
 
 
-class Session:
-    """A handle of one session: its record as this process knows it, and the verbs.
-
-    What it says of the session is local: `refresh` reads it anew. An ending is different: once
-    `interrupted` has been read, or work has been registered, this process follows the log and the
-    handle hears of the session's end wherever it was decided.
-    """
+class _Slots:
+    """Where a handle keeps what it knows. ``interrupted`` is empty until somebody looks."""
 
     __slots__ = ("__weakref__", "_data", "_engine", "_record", "interrupted")
 
@@ -59,6 +54,17 @@ class Session:
     Safe to read in any thread; no I/O. The first reading makes the handle follow its session.
     """
 
+
+class Session(_Slots):
+    """A handle of one session: its record as this process knows it, and the verbs.
+
+    What it says of the session is local: `refresh` reads it anew. An ending is different: once
+    `interrupted` has been read, or work has been registered, this process follows the log and the
+    handle hears of the session's end wherever it was decided.
+    """
+
+    __slots__ = ()
+
     def __init__(self, engine: Engine, record: Record) -> None:
         self._engine = engine
         self._record = record
@@ -66,11 +72,13 @@ class Session:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> bool:
-            # Only reached while the slot of ``interrupted`` is empty: that is how a handle which
-            # nobody watches costs nothing, and one that is watched reads a plain slot.
-            if name != "interrupted":
-                raise AttributeError(f"Session has no attribute {name!r}", name=name, obj=self)
+        @property
+        def interrupted(self) -> bool:
+            """See `_Slots`.
+
+            The first look makes the handle follow its session: one that nobody watches costs nothing,
+            and one that is watched is a `_Followed`, which reads a plain slot.
+            """
             return self._engine._following.watch(self)
 
     def __repr__(self) -> str:
@@ -208,9 +216,27 @@ class Session:
     # ------------------------------------------------------------------ for the engine
 
     def _learn(self, record: Record) -> None:
-        """Take over what is known by now. The data is kept where it is the same."""
+        """Take over what is known by now, unless more is known already. The data is kept where it is the same."""
+        if record.version < self._record.version:
+            return
         if record.data != self._record.data:
             self._data = _UNREAD
         self._record = record
         if not record.live:
-            self.interrupted = True
+            self._flag(ended=True)
+
+    def _flag(self, *, ended: bool) -> None:
+        """Set the flag; from now on reading it is reading a slot."""
+        _FLAG.__set__(self, ended)
+        self.__class__ = _Followed
+
+
+class _Followed(Session):
+    """A handle that follows its session: its flag is a plain slot."""
+
+    __slots__ = ()
+    if not TYPE_CHECKING:
+        interrupted = _Slots.interrupted
+
+
+_FLAG: Any = _Slots.__dict__["interrupted"]

@@ -8,8 +8,10 @@ from typing import Final
 
 from insession.errors import CursorTrimmed
 from insession.kernel.contract import Store
-from insession.kernel.events import Cursor, Event, EventType
+from insession.kernel.events import START, Cursor, Event, EventType
+from insession.kernel.ids import check_text
 
+LONGEST_CURSOR: Final = 4_096
 PAGE: Final = 500
 """So many events a reader holds at most: a slow one costs nobody else."""
 
@@ -22,6 +24,8 @@ class EventStream(AsyncIterator[Event]):
     """
 
     def __init__(self, store: Store, after: str | None, types: Collection[EventType] | None) -> None:
+        if after not in {None, START}:
+            Cursor.parse(check_text(after, "cursor", LONGEST_CURSOR))
         self._store = store
         self._types = types
         self._waker = store.waker(frozenset(EventType) if types is None else types)

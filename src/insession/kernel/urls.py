@@ -65,7 +65,10 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
 
 def parse_url(text: str) -> StoreURL:
     """Read a store's URL; `ConfigurationError` says what is wrong with it, never its password."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ConfigurationError("the store's URL cannot be read; it looks like sqlite:///sessions.db") from None
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(
             unknown("store", parts.scheme or text.split("/", maxsplit=1)[0], [f"{one}:" for one in SCHEMES])

@@ -50,29 +50,39 @@ def create_app(
     """
     if not isinstance(engine, Engine):
         engine = insession.connect(engine, namespace=namespace)
-    app = Litestar(
+    app = _application(engine, None if hosts is None else frozenset(hosts))
+    app.state.engine = engine
+    app.state.keep_alive = keep_alive
+    return app
+
+
+def _application(engine: Engine, hosts: frozenset[str] | None) -> Litestar:
+    return Litestar(
         routes(),
         lifespan=[partial(_lifespan, engine)],
-        before_request=partial(_admit, None if hosts is None else frozenset(hosts)),
+        before_request=partial(_admit, hosts),
         exception_handlers={
             InsessionError: _insession_error,
             ValidationException: _validation_error,
             HTTPException: _http_error,
             Exception: _error,
         },
+        logging_config=None,
         # JSON may need a few bytes for one that is kept.
         request_max_body_size=4 * engine.most_data + 65_536,
         openapi_config=OpenAPIConfig(
-            "insession", insession.__version__, path="/v1/openapi.json", render_plugins=[JsonRenderPlugin(path="/")], use_handler_docstrings=True
+            "insession",
+            insession.__version__,
+            path="/v1/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/")],
+            use_handler_docstrings=True,
         ),
     )
-    app.state.engine = engine
-    app.state.feeds = Feeds(keep_alive)
-    return app
 
 
 @asynccontextmanager
 async def _lifespan(engine: Engine, app: Litestar) -> AsyncIterator[None]:
+    app.state.feeds = Feeds(app.state.keep_alive)
     try:
         if engine._is_open:  # noqa: SLF001 - whoever opened it closes it
             yield
@@ -86,7 +96,7 @@ async def _lifespan(engine: Engine, app: Litestar) -> AsyncIterator[None]:
 async def _admit(hosts: frozenset[str] | None, request: _Request) -> None:
     """Refuse what web pages send to the loopback interface, and query parameters that nobody knows."""
     if hosts is not None:
-        host, _, port = request.headers.get("host", "").rpartition(":")
+        host, _, port = request.headers.get("host", "").lower().rpartition(":")
         if (host if port.isdigit() else f"{host}:{port}".lstrip(":")) not in hosts:
             raise NotServed(f"this service answers to {', '.join(sorted(hosts))} only; ask for it by that name")
         origin = request.headers.get("origin")

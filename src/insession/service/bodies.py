@@ -15,7 +15,7 @@ from litestar.typing import FieldDefinition
 from insession.errors import InvalidInput
 from insession.kernel.urls import unknown
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _PLACE: Final = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
@@ -25,7 +25,7 @@ class StrictBody(AbstractDTO[T]):
     """A body that is decoded as the struct says.
 
     Litestar's own way coerces ("60" would pass for a number) and does not know `InvalidInput`. Used
-    as ``dto=StrictBody[Struct]``; the schema is that of the struct.
+    as ``dto=StrictBody[Struct]`` (``Any``: any JSON); the schema is that of the struct.
     """
 
     def decode_bytes(self, value: bytes) -> T:
@@ -38,7 +38,10 @@ class StrictBody(AbstractDTO[T]):
 
     @classmethod
     def create_openapi_schema(
-        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+        cls,
+        field_definition: FieldDefinition,  # noqa: ARG003 - Litestar's signature, here and below
+        handler_id: str,  # noqa: ARG003
+        schema_creator: Any,
     ) -> Reference | Schema:
         """The schema of the struct itself."""
         schema: Reference | Schema = schema_creator.for_field_definition(
@@ -47,12 +50,15 @@ class StrictBody(AbstractDTO[T]):
         return schema
 
     @classmethod
-    def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+    def generate_field_definitions(
+        cls,
+        model_type: type[Any],  # noqa: ARG003
+    ) -> Generator[DTOFieldDefinition, None, None]:
         """None, see `create_for_field_definition`."""
         yield from ()
 
     @classmethod
-    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:  # noqa: ARG003
         """Never, see `create_for_field_definition`."""
         return False
 
@@ -62,7 +68,7 @@ def decode_body(body: bytes, wanted: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=wanted)
     except msgspec.ValidationError as error:
-        raise invalid(str(error), wanted.__struct_fields__) from None
+        raise invalid(str(error), getattr(wanted, "__struct_fields__", ())) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("body", f"is not JSON that can be read: {error}") from None
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 
-from insession.kernel.streams import EventStream
+from insession.errors import StoreError
 
-from .log import Logged, next_of
+from .log import Logged, Reading
 
 KEEP_ALIVE: Final = 15.0
 """A stream that has nothing to say says so this often, in seconds, so that nobody between takes it for dead."""
 MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_log: Final = logging.getLogger("insession.service")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -32,26 +34,37 @@ class Feeds:
         self._stopped = True
         now = asyncio.get_running_loop().time()
         for wait in self._waits:
-            wait.reschedule(now)
+            if not wait.expired():
+                wait.reschedule(now)
 
-    async def follow(self, stream: EventStream) -> AsyncIterator[bytes]:
+    async def follow(self, reading: Reading) -> AsyncIterator[bytes]:
         """The log as it grows, until the reader leaves or the application stops.
 
         A client's cursor is told at once and with every keep-alive, in blocks without data: they set
         the last event id and dispatch nothing, so that a reconnect misses nothing.
         """
-        yield _comment("listening", stream.cursor)
+        yield _comment("listening", reading.cursor)
         while not self._stopped:
-            logged = await self._next(stream)
-            yield _comment("keep-alive", stream.cursor) if logged is None else frame(logged)
+            try:
+                logged = await self._next(reading)
+            except StoreError as error:
+                # Its reader comes back with the cursor that it has.
+                _log.warning("an event stream ends, the log cannot be read: %s", error)
+                return
+            if logged is not None:
+                yield frame(logged)
+                # What waits already is sent without waiting; a reader that has left is noticed all the same.
+                await asyncio.sleep(0)
+            elif not self._stopped:
+                yield _comment("keep-alive", await reading.passed())
 
-    async def _next(self, stream: EventStream) -> Logged | None:
-        """The next of a stream; None after a while without one, or when the streams are stopped."""
+    async def _next(self, reading: Reading) -> Logged | None:
+        """The next of the log; None after a while without one, or when the streams are stopped."""
         wait = asyncio.timeout(self._keep_alive)
         self._waits.add(wait)
         try:
             async with wait:
-                return await next_of(stream)
+                return await reading.next()
         except TimeoutError:
             if not wait.expired():
                 raise
@@ -64,6 +77,7 @@ async def frames(log: AsyncIterator[Logged]) -> AsyncIterator[bytes]:
     """A part of the log that ends."""
     async for logged in log:
         yield frame(logged)
+        await asyncio.sleep(0)
 
 
 def frame(logged: Logged) -> bytes:
@@ -77,6 +91,5 @@ def _block(name: str, cursor: str, data: bytes) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), name.encode(), data)
 
 
-def _comment(said: str, cursor: str | None) -> bytes:
-    place = f"id: {cursor}\n" if cursor else ""
-    return f": {said}\n{place}\n".encode()
+def _comment(said: str, cursor: str) -> bytes:
+    return f": {said}\nid: {cursor}\n\n".encode()

@@ -85,7 +85,11 @@ _TABLE: Final[dict[type[InsessionError], tuple[str, int, str]]] = {
     # Not 503: that would say that nothing has happened.
     OutcomeUnknown: ("outcome-unknown", 504, "Whether it happened is not known"),
 }
-_HTTP: Final = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_HTTP: Final = {
+    404: ("not-found", "there is no such path; /v1/openapi.json lists those that are"),
+    405: ("method-not-allowed", "this path does not take this method; the header Allow names those that it takes"),
+    413: ("body-too-large", "the body is too large; keep less in the session's data"),
+}
 
 
 def problem_of(error: InsessionError) -> Problem:
@@ -100,5 +104,5 @@ def problem_of(error: InsessionError) -> Problem:
 
 def http_problem(status: int, detail: str) -> Problem:
     """A problem of HTTP itself: no such path, a method that is not taken, a body that is too large."""
-    name = _HTTP.get(status, "internal" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "http")
+    name, detail = _HTTP.get(status, ("internal" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "http", detail))
     return Problem(URN + name, HTTPStatus(status).phrase, status, detail)

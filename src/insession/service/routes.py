@@ -10,6 +10,7 @@ from litestar import Request, Response, Router, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
+from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
 from insession.kernel.engine import Engine, Stats
@@ -18,7 +19,7 @@ from insession.kernel.record import State
 
 from . import feed, problems
 from .bodies import StrictBody
-from .log import checked, to_the_end
+from .log import read_log
 from .problems import PreconditionFailed, Problem
 from .wire import (
     CloseSession,
@@ -74,6 +75,7 @@ async def open_session(request: _Request, data: JSONBody[OpenSession | None] = N
 @get("/sessions", responses=_problems(400))
 async def list_sessions(
     request: _Request,
+    *,
     owner: FromQuery[str | None] = None,
     owner_header: Annotated[str | None, HeaderParameter(name="Insession-Owner")] = None,
     kind: FromQuery[str | None] = None,
@@ -90,7 +92,7 @@ async def list_sessions(
     if owner_header is not None:
         if owner is not None:
             raise InvalidInput("owner", "is given in the URL and in the header; give it once")
-        owner = unquote(owner_header, errors="strict")
+        owner = _decoded(owner_header)
     page = await _engine(request).find(
         owner=owner, kind=kind, state=None if in_state == "any" else in_state, cursor=cursor, limit=limit
     )
@@ -109,11 +111,17 @@ async def touch_session(request: _Request, session_id: FromPath[str]) -> Respons
     return _answer(shown(await _engine(request).touch(session_id)))
 
 
-@put("/sessions/{session_id:str}/data", responses=_problems(400, 404, 409, 410, 412, 413))
+@put(
+    "/sessions/{session_id:str}/data",
+    dto=StrictBody[Any],
+    return_dto=None,
+    responses=_problems(400, 404, 409, 410, 412, 413),
+)
 async def put_data(
     request: _Request,
     session_id: FromPath[str],
-    data: JSONBody[Any],
+    *,
+    data: JSONBody[Any] = UNSET,
     if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
     touch: FromQuery[bool] = False,
     event: FromQuery[bool] = False,
@@ -122,6 +130,8 @@ async def put_data(
 
     ``touch`` also counts as activity, ``event`` writes an ``updated`` event.
     """
+    if data is UNSET:
+        raise InvalidInput("data", "is missing; the body is the new data, as JSON")
     session = await _engine(request).get(session_id)
     version = _version(if_match)
     if version is None:
@@ -166,7 +176,9 @@ async def interrupt_session(
     return_dto=None,
     responses=_problems(400, 404),
 )
-async def close_session(request: _Request, session_id: FromPath[str], data: JSONBody[CloseSession | None] = None) -> Ending:
+async def close_session(
+    request: _Request, session_id: FromPath[str], data: JSONBody[CloseSession | None] = None
+) -> Ending:
     """End a session in good order. Ended before, it stays as it was: ``won`` is false."""
     wanted = data or CloseSession()
     engine = _engine(request)
@@ -203,6 +215,7 @@ async def stats(request: _Request) -> Stats:
 @get("/events", media_type=feed.MEDIA_TYPE, responses=_problems(400))
 async def events(
     request: _Request,
+    *,
     after: FromQuery[str | None] = None,
     types: FromQuery[str | None] = None,
     follow: FromQuery[bool] = True,
@@ -214,14 +227,9 @@ async def events(
     ``types`` is a list with commas; with ``follow=false`` the stream ends where the log ends. An event named
     ``trimmed`` says that events before its cursor are gone.
     """
-    engine = _engine(request)
-    begin = last_event_id or after
     wanted = None if types is None else types.split(",")
-    stream = await checked(engine, begin, wanted)
-    if follow:
-        content = request.app.state.feeds.follow(stream)
-    else:
-        content = feed.frames(to_the_end(engine, stream.cursor, wanted))
+    reading = await read_log(_engine(request), last_event_id or after, wanted)
+    content = request.app.state.feeds.follow(reading) if follow else feed.frames(reading.to_the_end())
     return Stream(content, media_type=feed.MEDIA_TYPE, headers=feed.HEADERS)
 
 
@@ -251,11 +259,18 @@ def routes() -> list[Any]:
     return [Router("/v1", route_handlers=V1), healthz]
 
 
+def _decoded(header: str) -> str:
+    try:
+        return unquote(header, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidInput("Insession-Owner", "is percent-encoded UTF-8") from None
+
+
 def _version(if_match: str | None) -> int | None:
     """The version that a request insists on; None: it takes any."""
     if if_match is None or if_match.strip() == "*":
         return None
     found = _ETAG.fullmatch(if_match.strip())
     if found is None:
-        raise InvalidInput("If-Match", "is an ETag that a read gave, such as \"17\" with its quotes, or *")
+        raise InvalidInput("If-Match", 'is an ETag that a read gave, such as "17" with its quotes, or *')
     return int(found[1])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -17,10 +19,11 @@ from litestar import Litestar
 
 import insession
 from insession.errors import ConfigurationError
+from insession.kernel.engine import Engine
 from insession.kernel.kinds import Kind
 from insession.kernel.urls import parse_url
 
-from .app import create_app
+from .app import LOOPBACK_NAMES, create_app
 
 GRACE: Final = 10.0
 """So many seconds requests under way may take once the service was told to stop."""
@@ -41,19 +44,16 @@ def serve(
     ``port`` 0 takes a free one. ``say`` gets one line when the service listens (default: it is printed).
     Raises `ConfigurationError` for an address that is not loopback or not free, and what opening the store raises.
     """
-    asyncio.run(_serve(store, host, port, namespace, tuple(kinds), say or _print))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    engine = insession.connect(store, namespace=namespace, kinds=kinds)
+    with _listen(host, port) as listener:
+        line = f"insession serves {parse_url(store).shown} at {_url(listener)} (pid {os.getpid()})"
+        asyncio.run(_serve(engine, listener, _names(host), partial(say or _print, line)))
 
 
-async def _serve(store: str, host: str, port: int, namespace: str, kinds: tuple[Kind, ...], say: Say) -> None:
-    listener = _listen(host, port)
-    try:
-        async with insession.connect(store, namespace=namespace, kinds=kinds) as engine:
-            app = create_app(engine, hosts=None if host == "" else _names(host))
-            line = f"insession serves {parse_url(store).shown} at {_url(listener)} (pid {os.getpid()})"
-            server = _Server(app, lambda: say(line))
-            await server.serve([listener])
-    finally:
-        listener.close()
+async def _serve(engine: Engine, listener: socket.socket, names: frozenset[str], listening: Callable[[], None]) -> None:
+    async with engine:
+        await _Server(create_app(engine, hosts=names), listening).serve([listener])
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
                 app,
                 lifespan="on",
                 ws="none",
-                log_level="warning",
+                log_config=None,
                 # A line for each request would cost more than the request, and might show an owner.
                 access_log=False,
                 server_header=False,
@@ -100,7 +100,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        problem = error.strerror if isinstance(error, OSError) else "is not a port"
+        problem = os.strerror(error.errno or 0) if isinstance(error, OSError) else "is not a port"
         raise ConfigurationError(f"cannot listen on {host} port {port}: {problem}; try another --port") from None
 
 
@@ -114,8 +114,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _names(host: str) -> frozenset[str]:
-    from .app import LOOPBACK_NAMES
-
     return LOOPBACK_NAMES | {f"[{host}]" if ":" in host else host}
 
 

@@ -77,7 +77,7 @@ class SessionList(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """A session after somebody asked for its end; ``won`` says whether this request ended it, or it had ended before."""
+    """A session after somebody asked for its end; ``won``: this request ended it (else it had ended before)."""
 
     won: bool
     session: SessionView

@@ -244,16 +244,16 @@ class _Rows:
         if members is None:
             groups[value] = session_id
         else:
-            groups[value] = joined(members, rank, session_id, self._rank_of(members))
+            groups[value] = joined(members, rank, session_id, self._rank)
 
-    def _rank_of(self, members: Members | None) -> float:
-        return self._records[members].rank if isinstance(members, str) else 0.0
+    def _rank(self, session_id: str) -> float:
+        return self._records[session_id].rank
 
     def walk(self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int) -> Sequence[Record]:
         where = (kind, state)
         if pick.index in {"owner", "node"}:
             members = self._groups(pick.index).get(where, {}).get(pick.value or "")
-            ids = ids_after(members, after, self._rank_of(members))
+            ids = ids_after(members, after, self._rank)
         else:
             ranked = self._ranked.get(where)
             ids = (place[1] for place in ranked.after(after)) if ranked is not None else iter(())
@@ -297,7 +297,7 @@ class _Rows:
             self._item_expiries.add(item.expires, item.key)
         if item.owner is not None:
             members = self._item_owners.get(item.owner)
-            self._item_owners[item.owner] = joined(members, 0.0, item.key, 0.0)
+            self._item_owners[item.owner] = joined(members, 0.0, item.key, _no_rank)
 
     def remove(self, item: Item) -> None:
         del self._items[item.key]
@@ -314,7 +314,7 @@ class _Rows:
         return rest if first is None else [first, *rest][: max(most, 0)]
 
     def items_of(self, owner: str, after: str, most: int) -> Sequence[Item]:
-        keys = ids_after(self._item_owners.get(owner), (0.0, after), 0.0)
+        keys = ids_after(self._item_owners.get(owner), (0.0, after), _no_rank)
         return [self._items[key] for key in islice(keys, max(most, 0))]
 
     def items_expired(self, before: float, most: int) -> Sequence[Item]:
@@ -353,3 +353,7 @@ def _part(groups: dict[str, Members], value: str, rank: float, session_id: str) 
         del groups[value]
     else:
         groups[value] = rest
+
+
+def _no_rank(_: str) -> float:
+    return 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from insession.kernel.record import NEVER
@@ -89,21 +89,21 @@ def _in_order(chunk: dict[str, float]) -> list[str]:
     return ids
 
 
-Members = str | dict[str, float] | Ordered
-"""The ids of one owner or node: one, a few, or many. Most owners have one, and a dict costs 232 bytes."""
+Members = str | tuple[str, ...] | Ordered
+"""The ids of one owner or node: one, a few, or many. Most owners have one or a few, and a dict costs 232 bytes."""
+_FEW: Final = 16
+Ranks = Callable[[str], float]
 
 
-def joined(members: Members | None, rank: float, session_id: str, other: float) -> Members:
-    """The members with one more; ``other`` is the rank of a lone member."""
+def joined(members: Members | None, rank: float, session_id: str, ranks: Ranks) -> Members:
+    """The members with one more; ``ranks`` says the rank of those that are there."""
     if members is None:
         return session_id
-    if isinstance(members, str):
-        return {members: other, session_id: rank}
     if isinstance(members, Ordered):
         members.add(rank, session_id)
         return members
-    members[session_id] = rank
-    return members if len(members) < _CHUNK else Ordered(members.items())
+    few = (members, session_id) if isinstance(members, str) else (*members, session_id)
+    return few if len(few) <= _FEW else Ordered([*((one, ranks(one)) for one in few[:-1]), (session_id, rank)])
 
 
 def left(members: Members, rank: float, session_id: str) -> Members | None:
@@ -112,9 +112,9 @@ def left(members: Members, rank: float, session_id: str) -> Members | None:
         return None
     if isinstance(members, Ordered):
         members.remove(rank, session_id)
-    else:
-        del members[session_id]
-    return members or None
+        return members if len(members) else None
+    rest = tuple([one for one in members if one != session_id])
+    return rest if len(rest) > 1 else rest[0]
 
 
 def number_of(members: Members | None) -> int:
@@ -124,15 +124,14 @@ def number_of(members: Members | None) -> int:
     return 1 if isinstance(members, str) else len(members)
 
 
-def ids_after(members: Members | None, place: tuple[float, str] | None, rank: float) -> Iterator[str]:
-    """Their ids after a place, in order; ``rank`` is that of a lone member."""
+def ids_after(members: Members | None, place: tuple[float, str] | None, ranks: Ranks) -> Iterator[str]:
+    """Their ids after a place, in order; ``ranks`` says the rank of an id."""
     if members is None:
         return
-    if isinstance(members, str):
-        if place is None or (rank, members) > place:
-            yield members
-        return
-    places = sorted((one, name) for name, one in members.items()) if isinstance(members, dict) else members.after(place)
+    if isinstance(members, Ordered):
+        places: Iterable[tuple[float, str]] = members.after(place)
+    else:
+        places = sorted((ranks(one), one) for one in ((members,) if isinstance(members, str) else members))
     for found in places:
         if place is None or found > place:
             yield found[1]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from insession.errors import ConfigurationError, OutcomeUnknown, StoreError, StoreUnavailable
+from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown, StoreUnavailable
 from insession.kernel.clock import monotonic
 
 from .statements import Statements
@@ -54,17 +54,13 @@ class File:
     def create(self) -> None:
         """Make the file, for its user's eyes only, unless it is there."""
         if sqlite3.sqlite_version_info < OLDEST:
-            raise ConfigurationError(
-                f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is the oldest that works"
-            )
+            raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is the oldest that works")
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.path}: its folder does not exist; make it first") from error
         except OSError as error:
-            raise ConfigurationError(
-                f"{self.path}: cannot be opened for writing: {error.strerror}"
-            ) from error
+            raise ConfigurationError(f"{self.path}: cannot be opened for writing: {error.strerror}") from error
 
     def connect(self, *, reading: bool = False) -> sqlite3.Connection:
         """A connection that waits for nobody by itself, and may be used by one thread after another."""
@@ -75,8 +71,9 @@ class File:
         if not reading:
             pragmas = [
                 f"synchronous = {self.synchronous}",
-                f"wal_autocheckpoint = {CHECKPOINT}",
-                f"journal_size_limit = {4096 * CHECKPOINT * 2}",
+                # With NORMAL that is for us to do, where it holds nobody up; SQLite's is the net.
+                f"wal_autocheckpoint = {CHECKPOINT * (1 if self.synchronous == 'full' else 2)}",
+                f"journal_size_limit = {4096 * CHECKPOINT * 3}",
                 "cache_size = -32000",
                 # What is deleted does not stay in the file, where that costs no page more.
                 "secure_delete = FAST",
@@ -146,14 +143,12 @@ class File:
         number: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
         return number
 
-    def failure(self, error: Exception) -> StoreError | ConfigurationError:
+    def failure(self, error: Exception) -> InsessionError:
         """What an error means to a caller whose transaction was rolled back."""
-        if isinstance(error, StoreError | ConfigurationError):
+        if isinstance(error, InsessionError):
             return error
         if not isinstance(error, sqlite3.Error):
-            return StoreUnavailable(
-                f"{self.path}: {type(error).__name__} while it was written; nothing of it ran"
-            )
+            return StoreUnavailable(f"{self.path}: {type(error).__name__} while it was written; nothing of it ran")
         code = _code(error)
         if code == sqlite3.SQLITE_NOTADB:
             return ConfigurationError(f"{self.path}: is not an SQLite database")

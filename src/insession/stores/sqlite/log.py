@@ -33,7 +33,7 @@ class Log:
             return Page((), here, here, more=True, trimmed=True)
         reach = min(begin + SCAN, end)
         found = self._found(begin, reach, limit, types) if begin < end else []
-        position = found[-1].position if len(found) >= limit else reach
+        position = reach if len(found) < limit else found[-1].position if found else begin
         return Page(tuple(found), self._at(begin), self._at(position), more=position < end)
 
     def _found(self, begin: int, reach: int, limit: int, types: Collection[EventType] | None) -> list[Event]:

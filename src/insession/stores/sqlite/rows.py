@@ -23,6 +23,9 @@ from insession.kernel.record import Item, Record
 from .sessions import Sessions
 from .statements import Statements, event_row, item_of, item_row, json_list, lease_from, lease_to
 
+_AHEAD: Final = 1000
+"""So many numbers are taken at a time, so that an update need not write the counter. Who finds that others
+have written begins behind theirs: no number comes twice, and later ones are greater."""
 _counts_to: Final = msgspec.json.Encoder().encode
 _counts_from: Final = msgspec.json.Decoder(dict[str, list[int]]).decode
 
@@ -44,8 +47,9 @@ class Rows:
             sessions.next_due,
         )
         self.count, self.kinds = sessions.count, sessions.kinds
-        self.number = self.first = self.position = self.handed = 0
-        """The counter, the log's bounds, and how often a lease was handed on."""
+        self.first = self.position = self.handed = 0
+        """The log's bounds, and how often a lease was handed on."""
+        self._number = self._reserved = 0
         self._saved: tuple[Any, ...] = ()
         self.types: set[EventType] = set()
         """Of the events that this transaction logged."""
@@ -60,7 +64,8 @@ class Rows:
     def load_state(self) -> None:
         """Read the row that says how far everything has come; needed when somebody else may have written."""
         self._saved = self._cursor.execute(self._sql.state).fetchone()
-        self.number, self.first, self.position, self.handed, counts = self._saved
+        self._reserved, self.first, self.position, self.handed, counts = self._saved
+        self._number = self._reserved
         self._sessions.counts = _counts_from(counts)
 
     def begin(self) -> None:
@@ -93,15 +98,17 @@ class Rows:
         self._flush_items()
         self._flush_leases()
         self._flush_events()
+        if self._number > self._reserved:
+            self._reserved = self._number + _AHEAD
         counts = _counts_to(self._sessions.counts).decode()
-        state = (self.number, self.first, self.position, self.handed, counts)
+        state = (self._reserved, self.first, self.position, self.handed, counts)
         if state != self._saved:
             self._cursor.execute(self._sql.save_state, state)
             self._saved = state
 
     def next_number(self) -> int:
-        self.number += 1
-        return self.number
+        self._number += 1
+        return self._number
 
     def _all(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._cursor.execute(sql, values).fetchall()
@@ -127,7 +134,8 @@ class Rows:
     def _flush_items(self) -> None:
         if not self._items_changed:
             return
-        puts, gone = list[Sequence[Any]](), list[tuple[str]]()
+        puts: list[Sequence[Any]] = []
+        gone: list[Sequence[Any]] = []
         for key in self._items_changed:
             item = self._items[key]
             if item is None:
@@ -145,7 +153,9 @@ class Rows:
         return [item_of(row) for row in self._all(sql, values)]
 
     def items(self, prefix: str, after: str, most: int) -> Sequence[Item]:
-        return self._select_items(self._sql.items_under, (max(prefix, after), _beyond(prefix), max(most, 0)))
+        # One lower bound: of two, the wrong one might be searched by.
+        sql = self._sql.items_after if after >= prefix else self._sql.items_from
+        return self._select_items(sql, (max(prefix, after), _beyond(prefix), max(most, 0)))
 
     def items_of(self, owner: str, after: str, most: int) -> Sequence[Item]:
         return self._select_items(self._sql.items_owned, (owner, after, max(most, 0)))
@@ -179,7 +189,8 @@ class Rows:
 
     def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
         self._flush_leases()
-        rows = self._all(self._sql.leases_under, (after, prefix, _beyond(prefix), max(most, 0)))
+        sql = self._sql.leases_after if after >= prefix else self._sql.leases_from
+        rows = self._all(sql, (max(prefix, after), _beyond(prefix), max(most, 0)))
         return [lease_from(row[0]) for row in rows]
 
     # ------------------------------------------------------------------ the log
@@ -240,11 +251,7 @@ class _Wanted:
                 continue
             self.ids.add(part.id)
             new = part.record
-            if (
-                new is not None
-                and new.owner is not None
-                and any(limit.over == "owner" for limit in commit.limits)
-            ):
+            if new is not None and new.owner is not None and any(limit.over == "owner" for limit in commit.limits):
                 self.owners.add((new.owner, new.kind))
 
 

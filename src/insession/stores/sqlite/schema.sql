@@ -32,12 +32,14 @@ CREATE TABLE sessions_$ (
     finish   INTEGER NOT NULL,
     stopped  TEXT,
     rank     REAL    NOT NULL,     -- opening time of a live one, purge time of an ended one
+    look     REAL,                 -- when to look whether it is due, never later than that; NULL: it has ended
     data     BLOB                  -- NULL: too big to be written again with every touch, see bulk
 );
 CREATE INDEX ranked_$ ON sessions_$ (kind, state, rank, id);
 CREATE INDEX owned_$ ON sessions_$ (owner, kind, state, rank, id) WHERE owner IS NOT NULL;
 CREATE INDEX placed_$ ON sessions_$ (node, kind, state, rank, id) WHERE node IS NOT NULL;
-CREATE INDEX due_$ ON sessions_$ (kind, due, id) WHERE state = 0;
+-- Not the exact due time, so that a touch writes one page and no index: who sweeps brings it up to date.
+CREATE INDEX sweep_$ ON sessions_$ (kind, look, id) WHERE look IS NOT NULL;
 CREATE INDEX finish_$ ON sessions_$ (kind, state, rank, id) WHERE finish = 1;
 
 CREATE TABLE bulk_$ (

@@ -11,19 +11,21 @@ from itertools import compress
 from operator import ne
 from typing import Any, Final
 
-from insession.kernel.rows import Place
 from insession.kernel.operations import Find, Index, Pick
 from insession.kernel.record import NEVER, Record, State
+from insession.kernel.rows import Place
 
-from .statements import BULK, CODES, STATES, Statements, json_list, record_of, row_of
+from .statements import BULK, CODES, LOOK, STATES, Statements, json_list, record_of, row_of
 
 _FIRST: Final[Place] = (-NEVER, "")
+_SOME: Final = 100
+_OFTEN: Final = 10
 
 
 class Sessions:
     """The part of `Rows` that is about records."""
 
-    __slots__ = ("_changed", "_cursor", "_dropped", "_numbers", "_owned", "_records", "_sql", "counts")
+    __slots__ = ("_changed", "_cursor", "_dropped", "_numbers", "_owned", "_records", "_sql", "_swept", "counts")
 
     def __init__(self, cursor: sqlite3.Cursor, sql: Statements) -> None:
         self._cursor = cursor
@@ -34,6 +36,8 @@ class Sessions:
         self._records: dict[str, Record | None] = {}
         self._numbers: dict[str, int] = {}
         self._owned: dict[tuple[str, str], int] = {}
+        self._swept: set[str] = set()
+        """Those found as due: their ending takes them out of the sweep, every other one leaves that to it."""
         # What is not written: sessions as their table has them (None: not at all), and those that have to go.
         self._changed: dict[str, Record | None] = {}
         self._dropped: list[tuple[int, Record]] = []
@@ -43,6 +47,7 @@ class Sessions:
         self._records.clear()
         self._numbers.clear()
         self._owned.clear()
+        self._swept.clear()
         self._changed.clear()
         self._dropped.clear()
 
@@ -131,7 +136,8 @@ class Sessions:
         self._dropped.clear()
 
     def _insert_and_update(self) -> None:
-        inserts, updates = list[Sequence[Any]](), dict[tuple[bool, ...], list[Sequence[Any]]]()
+        inserts: list[Sequence[Any]] = []
+        updates: dict[tuple[bool, ...], list[Sequence[Any]]] = {}
         for session_id, before in self._changed.items():
             after, number = self._records[session_id], self._numbers[session_id]
             assert after is not None  # noqa: S101 - a dropped one is not among the changed
@@ -139,7 +145,9 @@ class Sessions:
             if before is None:
                 inserts.append((number, *row))
             else:
-                changed = tuple(map(ne, row_of(before), row))
+                differ = list(map(ne, row_of(before), row))
+                differ[LOOK] = after.due < before.due or session_id in self._swept
+                changed = tuple(differ)
                 updates.setdefault(changed, []).append((*compress(row, changed), number))
             if len(after.data) > BULK or (before is not None and len(before.data) > BULK):
                 self._write_bulk(number, before, after)
@@ -162,9 +170,7 @@ class Sessions:
         self.flush()
         return [self._met(row) for row in self._cursor.execute(sql, values).fetchall()]
 
-    def walk(
-        self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int
-    ) -> Sequence[Record]:
+    def walk(self, pick: Pick | Find, kind: str, state: State, after: Place | None, most: int) -> Sequence[Record]:
         if most <= 0:
             return ()
         page = (kind, CODES[state], *(after or _FIRST), most)
@@ -175,15 +181,34 @@ class Sessions:
         return self._select(self._sql.finish if pick.index == "finish" else self._sql.ranked, page)
 
     def due(self, kind: str, before: float, most: int) -> Sequence[Record]:
-        return self._select(self._sql.due, (kind, before, most)) if most > 0 else ()
+        if most <= 0:
+            return ()
+        self.flush()
+        while self._look_again(kind, before, most):
+            pass
+        due = self._select(self._sql.due, (kind, before, most))
+        self._swept.update([record.id for record in due])
+        return due
 
     def next_due(self, kinds: Iterable[str]) -> float:
         self.flush()
-        first = NEVER
-        for kind in kinds:
-            row = self._cursor.execute(self._sql.next_due, (kind,)).fetchone()
-            first = first if row[0] is None else min(first, row[0])
-        return first
+        return min(map(self._next_due, kinds), default=NEVER)
+
+    def _next_due(self, kind: str) -> float:
+        """Exact, unless so many were touched that another transaction had better go on."""
+        for most in (1, *[_SOME] * _OFTEN):
+            if not self._look_again(kind, NEVER, most):
+                break
+        row = self._cursor.execute(self._sql.looks, (kind, NEVER, 1)).fetchone()
+        return NEVER if row is None else float(row[3])
+
+    def _look_again(self, kind: str, before: float, most: int) -> bool:
+        """Bring the first entries of the sweep up to date; whether any was not."""
+        rows = self._cursor.execute(self._sql.looks, (kind, before, most)).fetchall()
+        stale = [(due if state == 0 else None, number) for number, state, due, look in rows if state or due != look]
+        if stale:
+            self._cursor.executemany(self._sql.look_again, stale)
+        return bool(stale)
 
     def count(self, index: Index, value: str | None, kind: str, state: State) -> int:
         if index not in {"owner", "node", "finish"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ CODES: Final = {state: code for code, state in enumerate(STATES)}
 
 COLUMNS: Final = (
     *("id", "kind", "owner", "node", "state", "version", "change", "opened", "touched", "window", "reach"),
-    *("absolute", "due", "ended", "reason", "keep", "finish", "stopped", "rank", "data"),
+    *("absolute", "due", "ended", "reason", "keep", "finish", "stopped", "rank", "look", "data"),
 )
+LOOK: Final = COLUMNS.index("look")
 _RECORD: Final = (
     "s.number, s.id, s.kind, s.owner, s.node, s.state, s.version, s.change, s.opened, s.touched, "
     's."window", s.reach, s.absolute, s.due, s.ended, s.reason, s.keep, s.finish, s.stopped, '
@@ -57,9 +59,7 @@ class Statements:
         self.schema = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
         self.first_state = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
         self.state = sql("SELECT number, first, position, handed, counts FROM state_$")
-        self.save_state = sql(
-            "UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?"
-        )
+        self.save_state = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
         self.epoch = sql("SELECT epoch FROM state_$")
         self._of_records()
         self._of_items()
@@ -70,9 +70,8 @@ class Statements:
         wanted = "FROM json_each(?) AS wanted CROSS JOIN"
         self.record = sql("SELECT {record} FROM sessions_$ AS s WHERE s.id = ?")
         self.records = sql("SELECT {record} " + wanted + " sessions_$ AS s ON s.id = wanted.value")
-        self.insert = sql("INSERT INTO sessions_$ VALUES (!)").replace(
-            "!", ", ".join("?" * (len(COLUMNS) + 1))
-        )
+        marks = ", ".join("?" * (len(COLUMNS) + 1))
+        self.insert = sql("INSERT INTO sessions_$ VALUES (!)").replace("!", marks)
         self.delete = sql("DELETE FROM sessions_$ WHERE number = ?")
         self.put_bulk = sql("INSERT OR REPLACE INTO bulk_$ VALUES (?, ?)")
         self.delete_bulk = sql("DELETE FROM bulk_$ WHERE number = ?")
@@ -81,8 +80,10 @@ class Statements:
         self.finish = sql(walk + "finish_$ WHERE finish = 1 AND {page}")
         self.owned = sql(walk + "owned_$ WHERE owner = ? AND {page}")
         self.placed = sql(walk + "placed_$ WHERE node = ? AND {page}")
-        self.due = sql(walk + "due_$ WHERE state = 0 AND kind = ? AND due <= ? ORDER BY due, id LIMIT ?")
-        self.next_due = sql("SELECT min(due) FROM sessions_$ INDEXED BY due_$ WHERE state = 0 AND kind = ?")
+        sweep = " INDEXED BY sweep_$ WHERE kind = ? AND look <= ? ORDER BY look, id LIMIT ?"
+        self.due = sql("SELECT {record} FROM sessions_$ AS s!").replace("!", sql(sweep))
+        self.looks = sql("SELECT number, state, due, look FROM sessions_$!").replace("!", sql(sweep))
+        self.look_again = sql("UPDATE sessions_$ SET look = ? WHERE number = ?")
         count = "SELECT count(*) FROM sessions_$ INDEXED BY "
         self.count_owned = sql(count + "owned_$ WHERE owner = ? AND kind = ? AND state = ?")
         self.count_placed = sql(count + "placed_$ WHERE node = ? AND kind = ? AND state = ?")
@@ -100,30 +101,23 @@ class Statements:
         )
         self.delete_item = sql("DELETE FROM items_$ WHERE key = ?")
         page = "SELECT {item} FROM items_$ AS i "
-        self.items_under = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
-        self.items_owned = sql(
-            page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?"
-        )
+        self.items_from = sql(page + "WHERE key >= ? AND key < ? ORDER BY key LIMIT ?")
+        self.items_after = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
+        self.items_owned = sql(page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?")
         self.items_expired = sql(
-            page
-            + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
+            page + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
         )
         self.lease = sql("SELECT body FROM leases_$ WHERE name = ?")
-        self.put_lease = sql(
-            "INSERT INTO leases_$ VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
-        )
+        self.put_lease = sql("INSERT INTO leases_$ VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
         self.delete_lease = sql("DELETE FROM leases_$ WHERE name = ?")
-        self.leases_under = sql(
-            "SELECT body FROM leases_$ WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
-        )
+        self.leases_from = sql("SELECT body FROM leases_$ WHERE name >= ? AND name < ? ORDER BY name LIMIT ?")
+        self.leases_after = sql("SELECT body FROM leases_$ WHERE name > ? AND name < ? ORDER BY name LIMIT ?")
 
     def _of_log(self) -> None:
         sql = self._sql
         self.append = sql("INSERT INTO events_$ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         self.bounds = sql("SELECT first, position FROM state_$")
-        self.events = sql(
-            "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
-        )
+        self.events = sql("SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?")
         self.events_of = sql(
             "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? "
             "AND type IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?"
@@ -138,10 +132,10 @@ class Statements:
         self.types = sql("SELECT DISTINCT type FROM events_$ WHERE position > ? AND position <= ?")
 
     def update(self, changed: tuple[bool, ...]) -> str:
-        """The statement that writes these columns of a session; the indexes without any of them stay as they are."""
+        """The statement that writes these columns of a session; indexes without them stay as they are."""
         text = self._updates.get(changed)
         if text is None:
-            names = [f'"{name}" = ?' for name, one in zip(COLUMNS, changed, strict=True) if one]
+            names = [f'"{name}" = ?' for name in compress(COLUMNS, changed)]
             text = self._updates[changed] = self._sql("UPDATE sessions_$ SET ! WHERE number = ?").replace(
                 "!", ", ".join(names)
             )
@@ -172,6 +166,7 @@ def row_of(record: Record) -> tuple[Any, ...]:
         1 if record.finish else 0,
         record.stopped,
         record.opened if live else record.gone,
+        record.due if live else None,
         data if len(data) <= BULK else None,
     )
 

@@ -24,6 +24,7 @@ from .file import PATIENCE, File, Known, Synchronous, is_busy
 from .log import Log
 from .rows import Rows
 from .statements import Statements, record_of
+from .transactions import Transactions
 from .watch import Sight, Watch
 from .writer import Writer
 
@@ -124,9 +125,8 @@ class SQLiteStore:
 
         sight = Sight(self._sql, tell, known.position, known.handed)
         self._watch = Watch(self._file, self._sql, sight, lambda: len(self._waiting) > 0)
-        self._writer = Writer(
-            self._file, self._sql, writing, retention=self._retention, sight=sight, tell=self._tell
-        )
+        transactions = Transactions(self._file, self._sql, writing, self._retention, sight)
+        self._writer = Writer(transactions, self._tell)
 
     def _tell(self, types: Collection[EventType], handed_on: bool) -> None:  # noqa: FBT001
         self._wakers.set(types, leases=handed_on)

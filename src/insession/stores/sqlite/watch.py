@@ -28,7 +28,7 @@ _SLOWER: Final = 1.4
 _ENOUGH: Final = 0.05
 """until it is so long."""
 _MOVING: Final = 0.002
-"""Between two looks while things move: a busy neighbour shall not keep us busy."""
+"""After something has moved we rest so long: a busy neighbour shall not keep us busy."""
 _OWN: Final = 0.005
 """The same while we write ourselves: each of our transactions looks as well."""
 
@@ -96,9 +96,7 @@ class Watch:
         with self._lock:
             if self._running is None:
                 changes = changes_of(self._file.log)
-                thread = threading.Thread(
-                    target=self._run, args=(changes,), name="insession-sqlite-watch", daemon=True
-                )
+                thread = threading.Thread(target=self._run, args=(changes,), name="insession-sqlite-watch", daemon=True)
                 self._running = thread, changes
                 thread.start()
 
@@ -147,11 +145,15 @@ class Watch:
         """Look until nothing has changed or become visible for a while."""
         pause = _AGAIN
         while pause < _ENOUGH and not changes.stopped.is_set():
-            changed = changes.drain()
-            if self._look(cursor) or (changed and pause > _MOVING):
-                pause = _MOVING
-            changes.stopped.wait(max(pause, _OWN) if self._sight.writing() else pause)
-            pause *= _SLOWER
+            changes.drain()
+            if self._look(cursor):
+                changes.stopped.wait(_OWN if self._sight.writing() else _MOVING)
+                pause = _AGAIN
+            elif changes.wait(pause):
+                changes.stopped.wait(_AGAIN)
+                pause = _AGAIN
+            else:
+                pause *= _SLOWER
 
     def _look(self, cursor: sqlite3.Cursor) -> bool:
         """Whether something has become visible since the last look."""

@@ -1,33 +1,28 @@
-"""The one thread that writes: what waits for it goes into one transaction."""
+"""The thread that writes: what waits for it goes into one transaction."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from insession.errors import OutcomeUnknown
 from insession.kernel.events import EventType
-from insession.kernel.interpreter import Interpreter
 from insession.kernel.operations import Answer, Operation
 
-from .file import File
-from .rows import Rows
-from .statements import Statements
-from .watch import Sight
+from .transactions import Outcome, Transactions
 
 TOGETHER: Final = 1024
 """So many operations go into one transaction, and at most one `apply` more."""
+FEW: Final = 4
+"""So many operations are done sooner than they are handed over, if that waits for no disk."""
 IDLE: Final = 1.0
-"""After so many seconds without work the write-ahead log is brought home."""
+"""After so many seconds without work the write-ahead log is brought home,"""
 WORTH: Final = 500
-"""If at least so many rows have changed since it was."""
+"""if it has at least so many pages."""
 
-Outcome = Sequence[Answer] | Exception
 Tell = Callable[[Collection[EventType], bool], None]
 """Told on the loop's thread what types of events became visible, and whether a lease was handed on."""
 
@@ -43,90 +38,52 @@ class _Job:
 
 
 class Writer:
-    """Owns the connection that writes, and the thread that uses it."""
+    """Hands batches over to its thread, and their outcomes back."""
 
-    def __init__(
-        self,
-        file: File,
-        sql: Statements,
-        connection: sqlite3.Connection,
-        *,
-        retention: float,
-        sight: Sight,
-        tell: Tell,
-    ) -> None:
-        self._file = file
-        self._sql = sql
-        self._retention = retention
-        self._sight = sight
+    def __init__(self, transactions: Transactions, tell: Tell) -> None:
+        self._transactions = transactions
         self._tell = tell
-        self._use(connection)
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting = 0
+        """Jobs that were handed over and not delivered yet."""
+        self._using = threading.Lock()
+        """Held by the thread that uses the connection."""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="insession-sqlite-writer", daemon=True)
         self._thread.start()
 
-    def apply(self, operations: Sequence[Operation]) -> asyncio.Future[Sequence[Answer]]:
-        """Hand a batch over; it runs to its end whatever becomes of the future."""
-        future: asyncio.Future[Sequence[Answer]] = self._loop.create_future()
-        self._jobs.put(_Job(operations, future))
-        return future
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        """Apply a batch; it runs to its end whatever becomes of the caller."""
+        if self._waiting == 0 and len(operations) <= FEW:
+            outcome = self._at_once(operations)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not None:
+                return outcome
+        job = _Job(operations, self._loop.create_future())
+        self._waiting += 1
+        self._jobs.put(job)
+        return await job.future
+
+    def _at_once(self, operations: Sequence[Operation]) -> Outcome | None:
+        """Apply it here, which takes less than handing it over, unless somebody or the disk is in the way."""
+        transactions = self._transactions
+        if not self._using.acquire(blocking=False):
+            return None
+        try:
+            outcome = transactions.apply_at_once(operations) if transactions.quick else None
+        finally:
+            self._using.release()
+        if outcome is not None:
+            self._tell_of(transactions.types, transactions.handed_on)
+        return outcome
 
     async def close(self) -> None:
         """Finish what was handed over, bring the write-ahead log home, and end the thread."""
         self._jobs.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
-
-    # ------------------------------------------------------------------ the thread
-
-    def _use(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self._rows = Rows(self._cursor, self._sql, self._retention)
-        self._interpreter = Interpreter(self._rows)
-        self._known: int | None = None
-        self._home = connection.total_changes
-
-    def _run(self) -> None:
-        # The loop may be closed without us; then nobody waits any more.
-        with suppress(RuntimeError):
-            while (jobs := self._take()) is not None:
-                outcomes = self._outcomes(jobs)
-                rows, interpreter = self._rows, self._interpreter
-                handed_on, interpreter.handed_on = interpreter.handed_on, False
-                self._loop.call_soon_threadsafe(self._deliver, jobs, outcomes, rows.types, handed_on)
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self._connection.close()
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
-
-    def _take(self) -> list[_Job] | None:
-        """What waits, as soon as something does; None: close."""
-        jobs, number = [], 0
-        first = self._next()
-        while first is not None:
-            jobs.append(first)
-            number += len(first.operations)
-            if number >= TOGETHER or self._jobs.empty():
-                return jobs
-            first = self._jobs.get()
-        if jobs:
-            self._jobs.put(None)
-        return jobs or None
-
-    def _next(self) -> _Job | None:
-        if self._connection.total_changes - self._home < WORTH:
-            return self._jobs.get()
-        try:
-            return self._jobs.get(timeout=IDLE)
-        except Empty:
-            self._home = self._connection.total_changes
-            with suppress(sqlite3.Error):
-                self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            return self._jobs.get()
 
     def _deliver(
         self,
@@ -135,6 +92,7 @@ class Writer:
         types: set[EventType],
         handed_on: bool,  # noqa: FBT001
     ) -> None:
+        self._waiting -= len(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if job.future.done():
                 continue
@@ -142,66 +100,56 @@ class Writer:
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
+        self._tell_of(types, handed_on)
+
+    def _tell_of(self, types: set[EventType], handed_on: bool) -> None:  # noqa: FBT001
         if types or handed_on:
             self._tell(types, handed_on)
 
-    # ------------------------------------------------------------------ transactions
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        # The loop may be closed without us; then nobody waits any more.
+        with suppress(RuntimeError):
+            while (jobs := self._take()) is not None:
+                with self._using:
+                    outcomes = self._outcomes(jobs)
+                    news = self._transactions.types, self._transactions.handed_on
+                self._loop.call_soon_threadsafe(self._deliver, jobs, outcomes, *news)
+                if self._transactions.overdue:
+                    self._checkpoint()
+        with self._using:
+            self._transactions.close()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _outcomes(self, jobs: list[_Job]) -> list[Outcome]:
-        """Apply them in one transaction; if that fails for one of them, each in its own."""
-        rows = self._rows
-        try:
-            self._begin()
-        except Exception as error:  # noqa: BLE001 - whatever it is, who waits has to hear of it
-            rows.begin()
-            return [self._file.failure(error)] * len(jobs)
-        try:
-            return self._transaction(jobs)
-        except Exception as error:  # noqa: BLE001 - the same
-            failure = self._rolled_back(error)
-        if len(jobs) == 1 or isinstance(failure, OutcomeUnknown):
-            return [failure] * len(jobs)
-        types, handed_on = set[EventType](), False
-        outcomes: list[Outcome] = []
-        for job in jobs:
-            outcomes += self._outcomes([job])
-            types |= self._rows.types
-            handed_on = handed_on or self._interpreter.handed_on
-        self._rows.types, self._interpreter.handed_on = types, handed_on
-        return outcomes
+        return self._transactions.apply([job.operations for job in jobs])
 
-    def _begin(self) -> None:
-        """Begin to write, and notice what others have written."""
-        self._file.begin(self._cursor)
-        known = self._cursor.execute("PRAGMA data_version").fetchone()[0]
-        if known != self._known:
-            self._rows.load_state()
-            self._known = known
-            self._sight.notice(self._cursor, self._rows.position, self._rows.handed)
+    def _take(self) -> list[_Job] | None:
+        """What waits, as soon as something does; None: close."""
+        jobs: list[_Job] = []
+        number = 0
+        job = self._next()
+        while job is not None:
+            jobs.append(job)
+            number += len(job.operations)
+            if number >= TOGETHER or self._jobs.empty():
+                return jobs
+            job = self._jobs.get()
+        if jobs:
+            self._jobs.put(None)
+        return jobs or None
 
-    def _transaction(self, jobs: list[_Job]) -> list[Outcome]:
-        rows, interpreter = self._rows, self._interpreter
-        rows.begin()
-        if len(jobs) > 1 or len(jobs[0].operations) > 1:
-            rows.expect([operation for job in jobs for operation in job.operations])
-        outcomes: list[Outcome] = [interpreter.apply(job.operations) for job in jobs]
-        if interpreter.handed_on:
-            rows.handed += 1
-        rows.flush()
-        self._cursor.execute("COMMIT")
-        self._sight.own(rows.position, rows.handed)
-        return outcomes
-
-    def _rolled_back(self, error: Exception) -> Exception:
-        """Undo a transaction that failed; what that means to who asked for it."""
-        self._known, self._interpreter.handed_on = None, False
-        self._rows.begin()
+    def _next(self) -> _Job | None:
+        if self._transactions.away < WORTH:
+            return self._jobs.get()
         try:
-            if self._connection.in_transaction:
-                self._cursor.execute("ROLLBACK")
-        except sqlite3.Error:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-                self._use(self._file.connect())
-            return OutcomeUnknown(f"{self._file.path}: {error}, and it could not be rolled back")
-        return self._file.failure(error)
+            return self._jobs.get(timeout=IDLE)
+        except Empty:
+            self._checkpoint()
+            return self._jobs.get()
+
+    def _checkpoint(self) -> None:
+        with self._using:
+            self._transactions.checkpoint()

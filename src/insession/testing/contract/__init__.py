@@ -17,13 +17,26 @@ from typing import Final
 
 import pytest
 
-for _topic in ("batches", "endings", "items", "leases", "limits", "log", "pages", "records", "samples", "suite"):
+for _topic in (
+    "batches",
+    "endings",
+    "fences",
+    "items",
+    "leases",
+    "limits",
+    "log",
+    "pages",
+    "records",
+    "samples",
+    "suite",
+):
     pytest.register_assert_rewrite(f"{__name__}.{_topic}")
 
 from .batches import Batches  # noqa: E402
 from .endings import Endings, Expiry, Picks, Touches  # noqa: E402
+from .fences import Displacement, Fences  # noqa: E402
 from .items import ItemPages, ItemRepeats, Items, UnderAnId  # noqa: E402
-from .leases import Displacement, Fences, Leases, Notes  # noqa: E402
+from .leases import Leases, Notes  # noqa: E402
 from .limits import KindLimits, Limits, TwoLimits  # noqa: E402
 from .log import Log, TwoInstances, Wakers  # noqa: E402
 from .pages import Pages, Purges  # noqa: E402

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from insession.kernel.contract import Store
 from insession.kernel.events import EventType
 from insession.kernel.operations import (
@@ -9,6 +11,7 @@ from insession.kernel.operations import (
     Count,
     Counted,
     Done,
+    End,
     Ends,
     Fence,
     Find,
@@ -16,6 +19,7 @@ from insession.kernel.operations import (
     Granted,
     Load,
     Loaded,
+    Operation,
     Purge,
     Put,
     Refused,
@@ -148,6 +152,34 @@ class Batches(Suite):
             after = await the_record(store, record.id)
             assert await everything(store, "owner", text) == await everything(store, "node", text) == [after]
             assert (await the_log(store))[-1].reason == text
+
+    async def test_what_never_waits_answers_at_once(self, store: Store, clock: ManualClock) -> None:
+        record = await opened(store, session("one", clock.now(), owner="ann"))
+        operations: list[Operation] = [
+            Load((record.id, sid("none"), f"{record.id}/a"), record.id),
+            Find("owner", "ann"),
+            Count("owner", "ann"),
+            Touch(record.id, clock.now(), 5.0),
+            Acquire("l", "a", clock.now(), self.lease_unit),
+            end(record.id, ending(clock.now())),
+            Purge(clock.now()),
+        ]
+        for operation in operations:
+            if type(operation) in store.immediate:
+                at_once = store.apply_now(operation)
+                (answer,) = await store.apply([operation])
+                assert type(at_once) is type(answer)
+                if isinstance(operation, Load | Find | Count | Touch | End):
+                    assert at_once == answer
+
+    async def test_record_at_once(self, store: Store, clock: ManualClock) -> None:
+        if Load not in store.immediate:
+            pytest.skip("this store waits for a load")
+        record = await opened(store, session("one", clock.now(), data=b"x"))
+        assert store.record_now(record.id) == record
+        assert store.record_now(sid("none")) is None
+        await store.apply([update(record.id, clock.now(), data=b"y"), end(record.id, ending(clock.now()))])
+        assert store.record_now(record.id) == await the_record(store, record.id)
 
     async def test_close_twice(self, store: Store) -> None:
         await store.close()

@@ -91,7 +91,7 @@ class Items(Suite):
         ],
     )
     @pytest.mark.parametrize("data", [b"new", None], ids=["write", "delete"])
-    async def test_guards(
+    async def test_guards(  # noqa: PLR0917 - what pytest's parameters name
         self,
         store: Store,
         clock: ManualClock,
@@ -112,9 +112,7 @@ class Items(Suite):
         after = await item_of(store, KEY)
         assert (after.data, after.version) == (b"new", number) if after else (data, number) == (None, 0)
 
-    async def test_expired_counts_as_absent_and_reads_until_purged(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    async def test_expired_counts_as_absent_and_reads_until_purged(self, store: Store, clock: ManualClock) -> None:
         version = await written(store, clock, Put(KEY, b"old", expires=clock.now() + 5))
         clock.set(clock.now() + 5)
         old = await item_of(store, KEY)
@@ -235,9 +233,7 @@ class UnderAnId(Suite):
         assert await everything(store, "item owner", "ann") == []
 
     @pytest.mark.parametrize("guard", [Guard.ANY, Guard.ABSENT])
-    async def test_put_with_the_record_that_replaces(
-        self, store: Store, clock: ManualClock, guard: Guard
-    ) -> None:
+    async def test_put_with_the_record_that_replaces(self, store: Store, clock: ManualClock, guard: Guard) -> None:
         record = await opened(store, session("one", clock.now()))
         await done(
             store, writing(clock.now(), Put(f"{record.id}/a", b"old"), Put(f"{record.id}/b", b"old", owner="ann"))

@@ -14,7 +14,6 @@ from insession.testing.clock import ManualClock
 
 from .samples import (
     ask,
-    limit,
     done,
     due_after,
     end,
@@ -23,6 +22,7 @@ from .samples import (
     ending,
     expiry,
     item_of,
+    limit,
     opened,
     opening,
     record_of,
@@ -147,7 +147,7 @@ class Limits(Suite):
 
 
 class KindLimits(Suite):
-    """Over all sessions of a kind. (The sessions of such a kind lie in one partition.)"""
+    """Over all sessions of a kind, which lie in one partition."""
 
     async def test_kind_limit_denies(self, store: Store, clock: ManualClock) -> None:
         await filled(store, clock, 2)
@@ -185,9 +185,7 @@ class TwoLimits(Suite):
     limits = (limit(1, "oldest"), limit(3, over="kind"))
     """One of an owner, which evicts, and three of the kind, which refuse."""
 
-    async def test_what_one_limit_evicts_makes_room_under_the_other(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    async def test_what_one_limit_evicts_makes_room_under_the_other(self, store: Store, clock: ManualClock) -> None:
         mine = await opened(store, session("mine", clock.now(), owner="ann"))
         for place in range(2):
             await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))
@@ -195,9 +193,7 @@ class TwoLimits(Suite):
         assert await living(store, mine) == [False]
         assert await ask(store, Count("kind", "call"), Counted) == Counted(3)
 
-    async def test_nobody_is_evicted_where_the_other_limit_refuses(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    async def test_nobody_is_evicted_where_the_other_limit_refuses(self, store: Store, clock: ManualClock) -> None:
         mine = await opened(store, session("mine", clock.now(), owner="ann"))
         for place in range(3):
             await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))

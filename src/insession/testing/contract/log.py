@@ -9,18 +9,31 @@ import pytest
 from insession.errors import InvalidInput
 from insession.kernel.contract import Store, Waker
 from insession.kernel.events import ENDINGS, START, EventType
-from insession.kernel.operations import (Acquire, Count, Counted, Done, End, Ends, Granted, Pick, Purge, Release, Waiting, Why)
+from insession.kernel.operations import (
+    Acquire,
+    Count,
+    Counted,
+    Done,
+    End,
+    Ends,
+    Granted,
+    Pick,
+    Purge,
+    Release,
+    Waiting,
+    Why,
+)
 from insession.testing.clock import ManualClock
 
 from .samples import (
     ask,
-    limit,
     done,
     end,
     end_of_log,
     ended,
     ending,
     expire,
+    limit,
     opened,
     opening,
     refused,
@@ -118,8 +131,8 @@ class Log(Suite):
         ids = await events(store, clock, 6)
         for place in (1, 4):
             await ended(store, end(ids[place], ending(clock.now())))
-        for limit in (1, 10):
-            log = await the_log(store, types=ENDINGS, limit=limit)
+        for most in (1, 10):
+            log = await the_log(store, types=ENDINGS, limit=most)
             assert [event.id for event in log] == [ids[1], ids[4]]
         assert await the_log(store, types={EventType.STOPPED}) == []
         assert await the_log(store, types=()) == []
@@ -240,7 +253,7 @@ class Wakers(Suite):
     async def test_what_is_visible_then_is_read_then(self, store: Store, clock: ManualClock) -> None:
         """Look, wait, look again: nothing is missed."""
         waker = store.waker({EventType.OPENED})
-        cursor, seen = await end_of_log(store), []
+        cursor, seen = await end_of_log(store), list[str]()
 
         async def follow() -> None:
             nonlocal cursor
@@ -294,18 +307,14 @@ class Wakers(Suite):
 class TwoInstances(Suite):
     """Two open instances on the same data."""
 
-    async def test_each_sees_what_the_other_did(
-        self, store: Store, other_store: Store, clock: ManualClock
-    ) -> None:
+    async def test_each_sees_what_the_other_did(self, store: Store, other_store: Store, clock: ManualClock) -> None:
         record = await opened(store, session("one", clock.now()))
         (version,) = await done(other_store, update(record.id, clock.now(), version=record.version, data=b"x"))
         assert (await the_record(store, record.id)).data == b"x"
         await refused(store, update(record.id, clock.now(), version=record.version), Why.STALE)
         await done(store, update(record.id, clock.now(), version=version))
 
-    async def test_one_order_of_versions_and_events(
-        self, store: Store, other_store: Store, clock: ManualClock
-    ) -> None:
+    async def test_one_order_of_versions_and_events(self, store: Store, other_store: Store, clock: ManualClock) -> None:
         versions = []
         for place in range(10):
             where = (store, other_store)[place % 2]
@@ -329,9 +338,7 @@ class TwoInstances(Suite):
         assert await woken(waker)
         assert [event.id for event in await the_log(other_store)] == ids
 
-    async def test_other_one_is_woken_each_time(
-        self, store: Store, other_store: Store, clock: ManualClock
-    ) -> None:
+    async def test_other_one_is_woken_each_time(self, store: Store, other_store: Store, clock: ManualClock) -> None:
         waker = other_store.waker({EventType.OPENED})
         cursor = await end_of_log(other_store)
         for place in range(5):
@@ -343,9 +350,7 @@ class TwoInstances(Suite):
             assert seen == [new]
             cursor = await end_of_log(other_store)
 
-    async def test_lease_is_handed_on_to_the_other(
-        self, store: Store, other_store: Store, clock: ManualClock
-    ) -> None:
+    async def test_lease_is_handed_on_to_the_other(self, store: Store, other_store: Store, clock: ManualClock) -> None:
         at, ttl = clock.now(), self.lease_unit
         await ask(store, Acquire("l", "a", at, ttl), Granted)
         await ask(other_store, Acquire("l", "b", at, ttl), Waiting)

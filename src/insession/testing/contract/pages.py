@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from insession.kernel.contract import Store
 from insession.errors import InvalidInput
+from insession.kernel.contract import Store
 from insession.kernel.events import EventType
 from insession.kernel.operations import Count, Counted, Find, Found, Guard, Index, Purge, Put
 from insession.kernel.record import NODE_KIND, Record, State
@@ -73,9 +73,7 @@ class Pages(Suite):
 
     @pytest.mark.parametrize("most", [1, 5, 100])
     @pytest.mark.parametrize(("index", "value"), [*INDEXES, ("finish", None)])
-    async def test_order(
-        self, store: Store, clock: ManualClock, index: Index, value: str | None, most: int
-    ) -> None:
+    async def test_order(self, store: Store, clock: ManualClock, index: Index, value: str | None, most: int) -> None:
         records = members(await population(store, clock), index, value)
         assert len(records) >= 3
         assert await everything(store, index, value, state=None, most=most) == records
@@ -84,9 +82,7 @@ class Pages(Suite):
             assert await everything(store, index, value, state=state, most=most) == expected
 
     @pytest.mark.parametrize(("index", "value"), [*INDEXES, ("finish", None)])
-    async def test_narrowed_by_kind(
-        self, store: Store, clock: ManualClock, index: Index, value: str | None
-    ) -> None:
+    async def test_narrowed_by_kind(self, store: Store, clock: ManualClock, index: Index, value: str | None) -> None:
         records = members(await population(store, clock), index, value)
         for kind in ("call", "chat", "none"):
             expected = [record for record in records if record.kind == kind]
@@ -96,9 +92,7 @@ class Pages(Suite):
                 assert await ask(store, Count(index, value, kind, state), Counted) == Counted(number)
 
     @pytest.mark.parametrize(("index", "value"), [*INDEXES, ("finish", None)])
-    async def test_count(
-        self, store: Store, clock: ManualClock, index: Index, value: str | None
-    ) -> None:
+    async def test_count(self, store: Store, clock: ManualClock, index: Index, value: str | None) -> None:
         records = members(await population(store, clock), index, value)
         assert await ask(store, Count(index, value, state=None), Counted) == Counted(len(records))
         for state in State:
@@ -114,8 +108,8 @@ class Pages(Suite):
     async def test_pages_of_nobody(self, store: Store, clock: ManualClock) -> None:
         await population(store, clock)
         for index in ("owner", "kind", "node"):
-            assert await ask(store, Find(index, "none", state=None), Found) == Found(())  # type: ignore[arg-type]
-            assert await ask(store, Count(index, "none", state=None), Counted) == Counted(0)  # type: ignore[arg-type]
+            assert await ask(store, Find(index, "none", state=None), Found) == Found(())
+            assert await ask(store, Count(index, "none", state=None), Counted) == Counted(0)
 
     async def test_last_page_ends(self, store: Store, clock: ManualClock) -> None:
         for name in "abcd":
@@ -134,9 +128,7 @@ class Pages(Suite):
         records = []
         for place in range(10):
             clock.set(clock.now() + 2)
-            records.append(
-                await opened(store, session(f"s{place}", clock.now(), owner="ann", node="home", idle=900.0))
-            )
+            records.append(await opened(store, session(f"s{place}", clock.now(), owner="ann", node="home", idle=900.0)))
         seen: list[Any] = []
         after: str | None = None
         for step in range(20):
@@ -158,7 +150,7 @@ class Pages(Suite):
             assert await everything(store, index, value, state=None) == []
             assert await ask(store, Count(index, value, state=None), Counted) == Counted(0)
         for index, value in (("all", None), ("owner", "ann"), ("node", "home")):
-            assert await everything(store, index, value, kind=NODE_KIND) == [node]  # type: ignore[arg-type]
+            assert await everything(store, index, value, kind=NODE_KIND) == [node]
         assert await everything(store, "kind", NODE_KIND) == [node]
         assert await ask(store, Count("all", kind=NODE_KIND), Counted) == Counted(1)
         assert await ask(store, Count("kind", NODE_KIND), Counted) == Counted(1)

@@ -77,7 +77,12 @@ class Guards(Suite):
     @pytest.mark.parametrize("fate", FATES)
     @pytest.mark.parametrize(("guard", "right"), MEANING, ids=str)
     async def test_guard_on_state(
-        self, store: Store, clock: ManualClock, guard: Guard, right: bool, fate: str  # noqa: FBT001
+        self,
+        store: Store,
+        clock: ManualClock,
+        guard: Guard,
+        right: bool,  # noqa: FBT001
+        fate: str,
     ) -> None:
         before = await fated(store, clock, fate)
         cursor = await end_of_log(store)
@@ -146,9 +151,7 @@ class Patches(Suite):
         expected = replaced(record, node=None, version=version, change="moved")
         assert await the_record(store, record.id) == expected
         (version,) = await done(store, update(record.id, at, data=b"", change="emptied"))
-        assert await the_record(store, record.id) == replaced(
-            expected, data=b"", version=version, change="emptied"
-        )
+        assert await the_record(store, record.id) == replaced(expected, data=b"", version=version, change="emptied")
 
     async def test_update_that_touches_moves_due(self, store: Store, clock: ManualClock) -> None:
         record = await opened(store, session("one", clock.now(), absolute=clock.now() + 100))
@@ -304,9 +307,7 @@ class Repeats(Suite):
         assert len(await the_log(store)) == 2
         await refused(store, end(record.id, ending(clock.now())), Why.ENDED)
 
-    async def test_opening_sent_again_replaces_nothing_that_ended_since(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    async def test_opening_sent_again_replaces_nothing_that_ended_since(self, store: Store, clock: ManualClock) -> None:
         record = session("one", clock.now())
         commit = opening(record)
         await done(store, commit)

@@ -59,7 +59,9 @@ class SQLiteMachine(StoreMachine):
         self._folder.cleanup()
 
 
-def run_machine(machine: type[StoreMachine], *, examples: int, steps: int = 40, seed: int | None = None) -> Counter[str]:
+def run_machine(
+    machine: type[StoreMachine], *, examples: int, steps: int = 40, seed: int | None = None
+) -> Counter[str]:
     """Run a machine for so many examples; what it met. Without a seed it runs the same way every time."""
     seeded = machine if seed is None else hypothesis.seed(seed)(machine)
     settings = hypothesis.settings(
@@ -71,7 +73,7 @@ def run_machine(machine: type[StoreMachine], *, examples: int, steps: int = 40, 
         suppress_health_check=list(hypothesis.HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(seeded, settings=settings)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(seeded, settings=settings)
     return machine.seen
 
 

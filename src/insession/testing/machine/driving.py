@@ -73,7 +73,7 @@ class Driver(RuleBasedStateMachine):
         """A new, empty store that goes by the clock; it is opened and closed by the machine."""
         raise NotImplementedError
 
-    def may_forget(self, event: Event, newer: int) -> bool:  # noqa: ARG002 - memory goes by number
+    def may_forget(self, event: Event, newer: int) -> bool:
         """Whether the log may have forgotten an event, after which so many came."""
         return event.time <= self.now - self.retention
 
@@ -108,9 +108,7 @@ class Driver(RuleBasedStateMachine):
     def send(self, *operations: Operation) -> Sequence[Answer]:
         """One batch: the store at once, the model one after another; then everything is compared."""
         self.last = list(operations)
-        expected = [
-            self.model.apply(one, self.now) for one in [self.numbers.translated(op) for op in operations]
-        ]
+        expected = [self.model.apply(one, self.now) for one in [self.numbers.translated(op) for op in operations]]
         answers = self.wait(self.store.apply([_copied(operation) for operation in operations]))
         assert len(answers) == len(operations)
         self.seen["batch"] += len(operations) > 1

@@ -102,8 +102,7 @@ class Model:
 
     def _commit(self, commit: Commit) -> Done | Refused:
         there: list[Any] = [
-            self.items.get(part.key) if isinstance(part, Put) else self.records.get(part.id)
-            for part in commit.patches
+            self.items.get(part.key) if isinstance(part, Put) else self.records.get(part.id) for part in commit.patches
         ]
         if any(self._remembers(one, commit.change) for one in there):
             self.seen["replay_done"] += 1
@@ -295,6 +294,13 @@ class Model:
         views = [lock.view(self.now) for name, lock in sorted(self.locks.items()) if name.startswith(prefix)]
         return [view for view in views if view.holders or view.waiting]
 
+    def tickets(self, name: str) -> set[str]:
+        """Everybody who had a part in a lease when somebody last asked."""
+        lock = self.locks.get(name)
+        if lock is None:
+            return set()
+        return {permit.ticket for permit in lock.holders} | {place.ticket for place in lock.queue}
+
     def _count(self, count: Count) -> Counted:
         return Counted(len(self._indexed(count.index, count.value, count.kind, count.state)))
 
@@ -314,9 +320,7 @@ class Model:
         over.sort(key=lambda one: (one.gone, one.id))
         surplus = len(over) - purge.count if purge.count is not None else 0
         old = [
-            one
-            for place, one in enumerate(over)
-            if not one.finish and (one.gone <= purge.before or place < surplus)
+            one for place, one in enumerate(over) if not one.finish and (one.gone <= purge.before or place < surplus)
         ]
         self.seen["kept_for_work"] += any(one.finish for one in over)
         for record in old:

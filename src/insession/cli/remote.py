@@ -1,0 +1,155 @@
+"""The client over HTTP, for a service that runs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown, StoreUnavailable
+from insession.kernel.events import Event
+from insession.kernel.ids import check_id
+from insession.service.feed import KEEP_ALIVE
+from insession.service.log import Logged
+from insession.service.problems import Problem
+from insession.service.wire import (
+    Ending,
+    History,
+    InterruptAll,
+    InterruptedAll,
+    InterruptSession,
+    SessionList,
+    SessionView,
+)
+
+from .client import Client
+
+T = TypeVar("T")
+TIMEOUT: Final = 10.0
+
+
+class ServiceProblem(InsessionError):
+    """The service refused, or failed, and says how: a problem (RFC 9457)."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+class RemoteClient:
+    """See `Client`."""
+
+    def __init__(self, http: httpx2.AsyncClient, where: str) -> None:
+        self._http = http
+        self.where = where
+
+    async def find(
+        self, *, kind: str | None, owner: str | None, state: str, cursor: str | None, limit: int
+    ) -> SessionList:
+        query = {"kind": kind, "state": state, "cursor": cursor, "limit": limit}
+        # Not in the URL: that would end in logs.
+        headers = {} if owner is None else {"Insession-Owner": quote(owner)}
+        return await self._ask(SessionList, "GET", "/v1/sessions", params=_given(query), headers=headers)
+
+    async def get(self, session_id: str) -> SessionView:
+        return await self._ask(SessionView, "GET", f"/v1/sessions/{check_id(session_id)}")
+
+    async def history(self, session_id: str) -> list[Event]:
+        answer = await self._ask(History, "GET", f"/v1/sessions/{check_id(session_id)}/history")
+        return answer.events
+
+    async def interrupt(self, session_id: str, reason: str, wait: float | None) -> Ending:
+        return await self._ask(
+            Ending,
+            "POST",
+            f"/v1/sessions/{check_id(session_id)}/interrupt",
+            body=InterruptSession(reason, wait),
+            timeout=TIMEOUT + (wait or 0.0),
+        )
+
+    async def interrupt_all(self, kind: str | None, owner: str | None, reason: str) -> int:
+        body = InterruptAll(kind, owner, reason)
+        # It takes as long as there are sessions.
+        return (await self._ask(InterruptedAll, "POST", "/v1/interrupt", body=body, timeout=600.0)).interrupted
+
+    async def events(
+        self, after: str | None, types: Collection[str] | None, *, follow: bool
+    ) -> AsyncGenerator[Logged, None]:
+        wanted = None if types is None else ",".join(types)
+        query = _given({"after": after, "types": wanted, "follow": str(follow).lower()})
+        timeout = httpx2.Timeout(TIMEOUT, read=3 * KEEP_ALIVE)
+        try:
+            async with self._http.stream("GET", "/v1/events", params=query, timeout=timeout) as answer:
+                if answer.status_code != httpx2.codes.OK:
+                    raise _problem(await answer.aread(), answer.status_code)
+                async for logged in _logged(answer.aiter_bytes()):
+                    yield logged
+        except httpx2.HTTPError as error:
+            raise StoreUnavailable(f"the event stream of {self.where} broke off: {_said(error)}") from None
+
+    async def _ask(self, wanted: type[T], method: str, path: str, *, body: Any = None, **options: Any) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            answer = await self._http.request(method, path, content=content, **options)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise StoreUnavailable(f"no service answers at {self.where}: {_said(error)}") from None
+        except httpx2.HTTPError as error:
+            raise OutcomeUnknown(f"the answer of {self.where} was lost: {_said(error)}") from None
+        if not answer.is_success:
+            raise _problem(answer.content, answer.status_code)
+        try:
+            return msgspec.json.decode(answer.content, type=wanted)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(f"{self.where} does not answer like an insession service: {error}") from None
+
+
+@asynccontextmanager
+async def remote(url: str) -> AsyncIterator[Client]:
+    """A client of the service at a URL."""
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ConfigurationError(f"--url: {error}") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ConfigurationError(f"--url: {url!r} is not like http://127.0.0.1:8080")
+    where = str(parsed.copy_with(userinfo=b"")).rstrip("/")
+    # No proxies from the environment: the service is on this host.
+    async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
+        yield RemoteClient(http, where)
+
+
+async def _logged(chunks: AsyncIterator[bytes]) -> AsyncIterator[Logged]:
+    """Server-sent events, told apart by hand: what splits text into lines knows more line ends than the format."""
+    fields: dict[bytes, bytes] = {}
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            name, _, value = line.removesuffix(b"\r").partition(b": ")
+            if name:
+                fields[name] = value
+                continue
+            if b"data" in fields:
+                cursor = fields[b"id"].decode()
+                trimmed = fields[b"event"] == b"trimmed"
+                yield Logged(cursor, None if trimmed else msgspec.json.decode(fields[b"data"], type=Event))
+            fields.clear()
+
+
+def _problem(content: bytes, status: int) -> InsessionError:
+    try:
+        return ServiceProblem(msgspec.json.decode(content, type=Problem))
+    except msgspec.MsgspecError:
+        return ConfigurationError(f"it does not answer like an insession service (status {status}); look at --url")
+
+
+def _given(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,187 @@
+"""The other processes of these tests: ``python -m tests.processes.worker ROLE ARGUMENTS``.
+
+What a worker writes in a line has happened: an acknowledgement leaves the process before anything else is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+from collections.abc import Callable, Coroutine
+
+import insession
+
+from . import kinds
+
+
+def say(*words: object) -> None:
+    """One line, at once and whole."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+async def heard() -> str:
+    """The next line that we are told."""
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()
+
+
+async def churn(url: str, callers: str, seed: str) -> None:
+    """Open, update and end sessions until killed; every acknowledgement is a line."""
+    async with insession.connect(url, kinds=[kinds.CHURN]) as engine:
+
+        async def caller(place: int) -> None:
+            chance = random.Random(f"{seed}-{place}")
+            for number in itertools.count():
+                session = await engine.open(kind="churn", owner=f"o{place}-{number}", data={"step": 0})
+                say("opened", session.id, session.version)
+                for _ in range(chance.randrange(4)):
+                    await session.update(lambda data: data | {"step": data["step"] + 1}, event=True)
+                    say("updated", session.id, session.data["step"])
+                if chance.random() < 0.7:
+                    await session.close(f"r{number}")
+                    say("ended", session.id, f"r{number}")
+
+        await asyncio.gather(*(caller(place) for place in range(int(callers))))
+
+
+async def increment(url: str, session_id: str, callers: str, each: str, _: str) -> None:
+    """Add to a session's number by compare-and-set."""
+    async with insession.connect(url) as engine:
+
+        async def caller() -> None:
+            session = await engine.get(session_id)
+            for _ in range(int(each)):
+                await session.update(lambda data: {"number": data["number"] + 1})
+
+        say("ready")
+        await heard()
+        await asyncio.gather(*(caller() for _ in range(int(callers))))
+        say("done")
+
+
+async def crowd(url: str, policy: str, number: str, _: str) -> None:
+    """Open many sessions of one owner at once."""
+    async with insession.connect(url, kinds=[kinds.limited(policy)]) as engine:
+
+        async def caller() -> bool:
+            try:
+                await engine.open(kind="limited", owner="ann")
+            except insession.LimitReached:
+                return False
+            return True
+
+        say("ready")
+        await heard()
+        opened = await asyncio.gather(*(caller() for _ in range(int(number))))
+        say("done", sum(opened))
+
+
+async def write(url: str, callers: str, each: str, place: str) -> None:
+    """Open and end sessions in large batches; say the ids."""
+    async with insession.connect(url) as engine:
+
+        async def caller(number: int) -> None:
+            for turn in range(int(each)):
+                session = await engine.open(kind="written", owner=f"o{place}-{number}-{turn}")
+                await session.close("written")
+                say("written", session.id)
+
+        say("ready")
+        await heard()
+        await asyncio.gather(*(caller(number) for number in range(int(callers))))
+        say("done")
+
+
+async def work(url: str, number: str) -> None:
+    """Run work for sessions; say how each of them was stopped."""
+    async with insession.connect(url) as engine:
+
+        async def run(session: insession.Session, entered: asyncio.Future[None]) -> None:
+            try:
+                async with session.running():
+                    entered.set_result(None)
+                    await asyncio.get_running_loop().create_future()
+            except insession.SessionEnded as error:
+                say("stopped", session.id, type(error).__name__, error.reason)
+
+        async with asyncio.TaskGroup() as group:
+            entered = []
+            for place in range(int(number)):
+                session = await engine.open(kind="worked", owner=f"o{place}")
+                entered.append(asyncio.get_running_loop().create_future())
+                group.create_task(run(session, entered[-1]))
+                say("opened", session.id)
+            await asyncio.gather(*entered)
+            say("ready")
+        # A stop is written down by a task of the engine; leaving at once would cut it off.
+        await heard()
+
+
+async def own(url: str, number: str) -> None:
+    """Own sessions of every kind of recovery, until killed."""
+    async with insession.connect(url, kinds=kinds.owned(None)) as engine:
+        for kind in ("ends", "keeps", "calls"):
+            for place in range(int(number)):
+                session = await engine.open(kind=kind, owner=f"o{place}")
+                say("opened", session.id, kind)
+        say("ready")
+        await asyncio.get_running_loop().create_future()
+
+
+async def recover(url: str, ahead: str, _: str) -> None:
+    """Recover what others left behind; say what the hook was called for."""
+
+    async def call(session: insession.Session) -> None:
+        say("called", session.id)
+
+    async with insession.connect(url, kinds=kinds.owned(call), clock=kinds.clock_ahead(float(ahead))):
+        say("ready")
+        await heard()
+
+
+async def count_locked(url: str, callers: str, each: str, _: str) -> None:
+    """Count in an item without any guard but a lock; say the fencing tokens."""
+    async with insession.connect(url) as engine:
+
+        async def caller() -> None:
+            for _ in range(int(each)):
+                async with engine.lock("counter", ttl=5.0, wait=None) as lock:
+                    entry = await engine.items.get("count/one")
+                    await asyncio.sleep(0)
+                    number = 0 if entry is None else entry.data
+                    await engine.items.put("count/one", number + 1, fence=lock.fence)
+                    say("counted", number + 1, lock.fence.token)
+
+        say("ready")
+        await heard()
+        await asyncio.gather(*(caller() for _ in range(int(callers))))
+        say("done")
+
+
+async def hold(url: str, ttl: str) -> None:
+    """Hold a lock, and commit under its fence when told to, however late that is."""
+    async with insession.connect(url) as engine:
+        lock = engine.lock("report", ttl=float(ttl))
+        try:
+            async with lock:
+                say("held", lock.fence.token)
+                await asyncio.get_running_loop().create_future()
+        except insession.LeaseError as error:
+            say("lost", type(error).__name__)
+        await heard()
+        try:
+            await engine.items.put("report/one", "late", fence=lock.fence)
+            say("committed")
+        except insession.LeaseError as error:
+            say("refused", type(error).__name__)
+
+
+ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
+    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold)
+}
+
+if __name__ == "__main__":
+    asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))

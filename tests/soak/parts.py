@@ -1,0 +1,81 @@
+"""What a soak consists of: bigger forms of the tests with real processes, and the state machine for longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.processes import kinds
+from tests.processes.test_counting import count_up
+from tests.processes.test_interrupting import stop_work_elsewhere
+from tests.processes.test_killing import kill_repeatedly
+from tests.processes.test_leases import count_under_a_lock, stop_a_holder
+from tests.processes.test_limits import crowd_of_processes
+from tests.processes.test_nodes import lose_a_node
+from tests.processes.test_reading import read_while_others_write
+
+SEED = 20_260
+MACHINE, FULL_MACHINE = 60.0, 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that has to hold, and about how long it takes to see it."""
+
+    name: str
+    seconds: float
+    run: Callable[[Path], str]
+    """Gets an empty folder, gives a word about what it saw, raises if it does not hold."""
+
+
+def _awaited(scenario: Callable[[Path], Awaitable[object]]) -> Callable[[Path], str]:
+    async def run(folder: Path) -> str:
+        seen = await scenario(folder)
+        return "" if seen is None else f"{seen:,}" if isinstance(seen, int) else str(seen)
+
+    return lambda folder: asyncio.run(run(folder))
+
+
+async def _kill(folder: Path) -> str:
+    checked = await kill_repeatedly(folder, 50, seed=SEED, lines=(50, 800))
+    return f"{checked:,} acknowledgements of 50 processes, all there"
+
+
+async def _crowds(folder: Path) -> None:
+    for turn in range(5):
+        for policy in kinds.POLICIES:
+            below = folder / str(turn)
+            below.mkdir(exist_ok=True)
+            await crowd_of_processes(below, policy, processes=4)
+
+
+def _machine(name: str, seconds: float) -> Callable[[Path], str]:
+    def run(_: Path) -> str:
+        from insession.testing import machine
+
+        seen = machine.run(seconds, SEED, machine=getattr(machine, name))
+        never = [state for state in machine.STATES if not seen[state]]
+        assert not never, f"never met: {never}"
+        return ", ".join(f"{state} {seen[state]:,}" for state in machine.STATES)
+
+    return run
+
+
+def parts(*, full: bool) -> list[Part]:
+    """All of them, the short ones first."""
+    machine = FULL_MACHINE if full else MACHINE
+    each = 4 if full else 1
+    return [
+        Part("200 opens of one owner in 4 processes, each policy, 5 times", 20, _awaited(_crowds)),
+        Part("interrupts of 400 sessions' work elsewhere", 20, _awaited(lambda one: stop_work_elsewhere(one, 400))),
+        Part("a stopped holder's late commit", 10, _awaited(lambda one: stop_a_holder(one, 2.0))),
+        Part("a lock between 3 processes", 30, _awaited(lambda one: count_under_a_lock(one, 16, 50 * each))),
+        Part("a dead node, with its real wait", 40, _awaited(lambda one: lose_a_node(one, 200, ahead=0.0))),
+        Part("a reader beside two writers", 60, _awaited(lambda one: read_while_others_write(one, 300, 50 * each))),
+        Part("10,000 increments in 4 processes", 60, _awaited(lambda one: count_up(one, 10_000 * each))),
+        Part("kill -9, 50 times", 60, _awaited(_kill)),
+        Part("the machine on memory", machine + 30, _machine("MemoryMachine", machine)),
+        Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", machine)),
+    ]

@@ -1,0 +1,31 @@
+"""The state machine, over every store that is there."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import pytest
+
+from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, StoreMachine, run, run_machine
+from tests.met import record_states
+
+from .conftest import THERE
+
+MACHINES: Final[dict[str, type[StoreMachine]]] = {"memory": MemoryMachine, "sqlite": SQLiteMachine}
+EXAMPLES: Final = int(os.environ.get("INSESSION_MACHINE_EXAMPLES", "60"))
+"""More of them for a longer look; each costs about a tenth of a second."""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", THERE)
+def test_store_does_what_the_model_says(name: str) -> None:
+    seen = run_machine(MACHINES[name], examples=EXAMPLES, steps=40)
+    record_states(name, {state: seen[state] for state in STATES})
+    # A run that never got there proves nothing.
+    assert [state for state in STATES if not seen[state]] == []
+
+
+def test_soak_runs_on_with_other_seeds() -> None:
+    seen = run(0.01, 7)
+    assert seen["batch"] > 0
