@@ -54,6 +54,10 @@ async def _reads(run: Run) -> list[Figure]:
 
         works = {"dict": of_dict, "get": of_engine, "get and data": with_data}
         values = await interleaved(run.rounds, {name: _seconds(work) for name, work in works.items()})
+    return _read_figures(values, number)
+
+
+def _read_figures(values: dict[str, list[float]], number: int) -> list[Figure]:
     ratios = {
         name: [one / other for one, other in zip(values["dict"], values[name], strict=True)]
         for name in ("get", "get and data")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from .met import table
+
+# The same examples every time, on machines of any speed; the soak looks for others.
+settings.register_profile("insession", derandomize=True, database=None, deadline=None)
+settings.load_profile("insession")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from insession import Engine, Store
 from insession.stores.memory import MemoryStore
-from insession.testing.clock import ManualClock
+from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
 
 from .samples import INDEX_KEY, KINDS
@@ -47,4 +47,7 @@ def faulty(clock: ManualClock) -> FaultyStore:
 async def shaky(faulty: FaultyStore, clock: ManualClock) -> AsyncIterator[Engine]:
     """An engine over a store that fails when it is told."""
     async with Engine(faulty, clock=clock, kinds=KINDS, index_key=INDEX_KEY) as engine:
+        await settle()
         yield engine
+        faulty.release()
+        faulty.down = False

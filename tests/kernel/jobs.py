@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Self
+from typing import Any, Self
 
-from insession import Session, SessionEnded
+from insession import Engine, LeaseError, Session, SessionEnded
+
+
+MOST_SWALLOWED = 1_000
+"""So many cancellations a stubborn task swallows, so that a test that fails ends all the same."""
 
 
 class Job:
@@ -44,10 +48,53 @@ class Job:
                         await self._go.wait()
                     except asyncio.CancelledError:
                         self.cancelled = True
-                        if not self.stubborn:
+                        if not self.stubborn or self.task.cancelling() > MOST_SWALLOWED:
                             raise
         except SessionEnded as error:
             self.error = error
+
+
+class Holder:
+    """A task that takes a lock, holds it until it is let go, and notes what happened.
+
+    A stubborn one swallows its cancellation.
+    """
+
+    def __init__(self, engine: Engine, name: str = "report", *, stubborn: bool = False, **options: Any) -> None:
+        self.lock = engine.lock(name, **options)
+        self.stubborn = stubborn
+        self.held = self.cancelled = False
+        self.error: LeaseError | None = None
+        self._go = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+
+    async def let_go(self) -> None:
+        self._go.set()
+        await asyncio.wait_for(self.task, 5.0)
+
+    def renew_no_more(self) -> None:
+        """As if its process had vanished."""
+        assert self.lock._alarm is not None
+        self.lock._alarm.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async with self.lock:
+                self.held, self.fence = True, self.lock.fence
+                await self._hold()
+        except LeaseError as error:
+            self.error = error
+        finally:
+            self.held = False
+
+    async def _hold(self) -> None:
+        while not self._go.is_set():
+            try:
+                await self._go.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                if not self.stubborn or self.task.cancelling() > MOST_SWALLOWED:
+                    raise
 
 
 class Source(AsyncIterator[int]):

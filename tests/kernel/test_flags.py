@@ -70,23 +70,22 @@ async def test_a_handle_that_nobody_watches_costs_nothing(shaky: Engine, faulty:
 
 async def test_the_flag_is_read_in_threads(engine: Engine, other: Engine) -> None:
     sessions = [await engine.open() for _ in range(20)]
-    started = threading.Barrier(4)
+    started, give_up = threading.Barrier(4), threading.Event()
 
-    def poll(mine: list[Session]) -> int:
-        started.wait()
-        rounds = 0
-        while not all([session.interrupted for session in mine]):
-            rounds += 1
-        return rounds
+    def poll(mine: list[Session]) -> None:
+        started.wait(10.0)
+        while not (give_up.is_set() or all([session.interrupted for session in mine])):
+            pass
 
     async def end_all() -> None:
-        await anyio.to_thread.run_sync(started.wait)
+        await anyio.to_thread.run_sync(started.wait, 10.0)
         for session in sessions:
             await other.interrupt(session.id)
 
     polls = [anyio.to_thread.run_sync(poll, sessions) for _ in range(3)]
-    async with asyncio.timeout(20):
-        await asyncio.gather(*polls, end_all())
+    asyncio.get_running_loop().call_later(20.0, give_up.set)
+    await asyncio.gather(*polls, end_all())
+    assert not give_up.is_set()
     assert all(session.interrupted for session in sessions)
 
 
@@ -166,8 +165,7 @@ async def test_interrupt_all_sets_the_flags_first(shaky: Engine, faulty: FaultyS
     clock.set(clock.now() + 1.0)
     faulty.hold()
     ending = asyncio.create_task(shaky.interrupt_all("shutdown", kind="chat"))
-    async with Job(sessions[2]):
-        pass
+    await settle()
     assert [session.interrupted for session in sessions] == [True, True, False]
     assert [session.state for session in sessions] == [State.ACTIVE] * 3
     faulty.release()

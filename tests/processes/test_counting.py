@@ -31,8 +31,5 @@ async def count_up(folder: Path, increments: int) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.xfail(
-    reason="the first caller of a batch wins again and again; others give up after 1,000 tries", strict=False
-)
 async def test_no_increment_is_lost(tmp_path: Path) -> None:
     await count_up(tmp_path, 2_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from insession.kernel.record import NEVER
@@ -16,7 +16,6 @@ Place = tuple[float, str]
 RANKS = st.sampled_from([0.0, 1.0, 1.5, 2.0, 1e9, NEVER])
 PLACES = st.tuples(RANKS, st.sampled_from([f"s{number:02}" for number in range(40)]))
 STEPS = st.lists(st.tuples(st.sampled_from([True, True, False]), PLACES), max_size=120)
-steady = settings(deadline=None, derandomize=True, database=None)
 # So that a few ids fill many chunks.
 small_chunks = mock.patch.multiple(ordered, _CHUNK=4, _FEW=3)
 
@@ -41,7 +40,6 @@ def take(steps: list[tuple[bool, Place]], tree: Ordered) -> list[Place]:
     return expected
 
 
-@steady
 @small_chunks
 @given(STEPS)
 def test_holds_what_a_sorted_list_holds(steps: list[tuple[bool, Place]]) -> None:
@@ -49,7 +47,6 @@ def test_holds_what_a_sorted_list_holds(steps: list[tuple[bool, Place]]) -> None
     check(tree, take(steps, tree))
 
 
-@steady
 @small_chunks
 @given(STEPS, PLACES)
 def test_after_a_place(steps: list[tuple[bool, Place]], place: Place) -> None:
@@ -58,7 +55,6 @@ def test_after_a_place(steps: list[tuple[bool, Place]], place: Place) -> None:
     assert list(tree.after(place)) == [one for one in expected if one > place]
 
 
-@steady
 @small_chunks
 @given(STEPS)
 def test_emptied_and_filled_again(steps: list[tuple[bool, Place]]) -> None:
@@ -82,7 +78,6 @@ def test_ids_that_come_in_order_leave_full_chunks_behind() -> None:
     assert [len(chunk) for chunk in tree._chunks] == [ordered._CHUNK] * 3
 
 
-@steady
 @small_chunks
 @given(STEPS, st.none() | PLACES)
 def test_members_of_one_owner(steps: list[tuple[bool, Place]], after: Place | None) -> None:

@@ -116,9 +116,11 @@ class Changing(Life):
     def _ending(self, state: State, reason: str) -> Ending:
         return rules.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)
 
-    async def _end(self, session_id: str, state: State, reason: str) -> bool:
-        """End one session; whether this call did."""
+    async def _end(self, session_id: str, state: State, reason: str, handle: Session | None = None) -> bool:
+        """End one session; whether this call did. ``handle`` learns of it."""
         how = self._ending(state, reason)
+        if handle is not None and not handle.record.live:
+            return False  # under its id somebody else's session may live by now
         if self._following.works_for(session_id):
             self._following.enders[how.change] = asyncio.current_task()
         try:
@@ -127,13 +129,15 @@ class Changing(Life):
             self._following.enders.pop(how.change, None)
         if isinstance(answer, Ends):
             self._following.ended_by(session_id, how, answer.versions[0])
+            if handle is not None:
+                handle._learn(rules.ended(handle.record, how, answer.versions[0]))
             return True
-        if answer.why is Why.PAST_DUE:
-            await self._expired(session_id)
-        elif isinstance(answer.current, Record):
-            self._following.ended(session_id, answer.current)
-        else:
+        current = await self._expired(session_id) if answer.why is Why.PAST_DUE else answer.current
+        if not isinstance(current, Record):
             raise SessionNotFound(session_id)
+        self._following.ended(session_id, current)
+        if handle is not None:
+            handle._learn(as_this_life(handle, current))
         return False
 
     async def _expire_all(self, pick: Pick) -> None:

@@ -32,7 +32,7 @@ from insession.kernel.operations import (
     Refused,
     Why,
 )
-from insession.kernel.record import NODE_KIND, Record, State
+from insession.kernel.record import ENDS, NODE_KIND, Record, State
 from insession.kernel.session import Session
 from insession.kernel.streams import PAGE, EventStream
 from insession.kernel.urls import unknown
@@ -93,10 +93,7 @@ class Engine(Changing):
         of that name lives. ``idle`` and ``absolute`` (seconds; None: never) stand for those of the kind. Raises
         `LimitReached`, `InvalidInput`.
         """
-        try:
-            policy = self._kinds[kind]
-        except (KeyError, TypeError):
-            policy = self._declare(Kind(ids.check_kind(kind)))
+        policy = self.kind(kind)
         if owner is not None:
             owner = self._indexed(policy, owner)
         if name is not None:
@@ -175,7 +172,7 @@ class Engine(Changing):
     ) -> Session:
         """Change a session's data, see `Session.update`; a value is written over ``version``, or the one read now."""
         session = await self.get(session_id)
-        if version is not None and session.version != version:
+        if version is not None and session.version != version and session.record.live:
             raise Conflict(session_id, session.version)
         await session.update(change, **options)
         return session
@@ -351,6 +348,11 @@ class Engine(Changing):
         while entries := (await self._ask(Find("all", state=state, after=after, most=1))).entries:
             yield entries[0].kind
             after = f"{entries[0].kind}|9|inf|~"
+
+    async def _ended_kinds(self) -> AsyncIterator[str]:
+        for state in ENDS:
+            async for kind in self._kinds_there(state):
+                yield kind
 
     async def erase(self, owner: str) -> int:
         """End and remove everything of an owner: sessions, items, events; how much was removed."""

@@ -6,6 +6,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from insession.errors import ConfigurationError, InsessionError, InvalidInput, SessionNotFound
@@ -15,7 +16,7 @@ from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
 from insession.kernel.following import Following
-from insession.kernel.ids import RandomIds
+from insession.kernel.ids import RandomIds, check_kind
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
@@ -41,6 +42,11 @@ _ASSEMBLED: Final = frozenset(
 
 def _not_now(session_id: str) -> Record | None:  # noqa: ARG001 - stands for `Store.record_now`
     return None
+
+
+@lru_cache(maxsize=1_024)
+def _undeclared(name: str) -> Kind:
+    return Kind(name)
 
 
 class Life:
@@ -151,13 +157,21 @@ class Life:
         self._kinds[kind.name] = kind
         return kind
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is between its opening and its closing."""
+        return self._is_open
+
     def declared(self, name: str) -> Kind | None:
         """The kind that this engine declares under a name."""
         return self._kinds.get(name)
 
     def kind(self, name: str) -> Kind:
-        """The kind of a session: as declared here, or with default policies."""
-        return self._kinds.get(name) or (NODE if name == NODE.name else Kind(name))
+        """The kind of a session: as declared here, or with default policies. Raises `InvalidInput`."""
+        try:
+            return self._kinds[name]
+        except (KeyError, TypeError):
+            return _undeclared(check_kind(name))
 
     def kinds(self) -> list[Kind]:
         """The kinds that this engine declares, its own node's included."""

@@ -79,9 +79,15 @@ class Reaper:
                 _log.warning("purging has to wait: %s", error)
 
     async def purge(self) -> int:
-        """Remove what is over by now: ended sessions of the declared kinds, expired items, old events."""
-        now = self._engine.clock.now()
-        purges = [Purge(now, kind.name, kind.keep_count) for kind in self._engine.kinds()]
+        """Remove what is over by now: ended sessions, expired items, old events.
+
+        Every record says itself how long it is kept; how many of a kind are kept only its declaration
+        says, so that the number bounds declared kinds alone.
+        """
+        engine = self._engine
+        now, there = engine.clock.now(), {kind.name: kind.keep_count for kind in engine.kinds()}
+        counts: dict[str, int | None] = {**{name: None async for name in engine._ended_kinds()}, **there}
+        purges = [Purge(now, name, count) for name, count in counts.items()]
         return sum([await self._all_of(purge) for purge in [*purges, Purge(now)]])
 
     async def _all_of(self, purge: Purge) -> int:

@@ -28,6 +28,9 @@ class State(enum.StrEnum):
     CLOSED = "closed"
 
 
+ENDS: Final = (State.INTERRUPTED, State.EXPIRED, State.CLOSED)
+
+
 class Outcome(enum.StrEnum):
     """How the work of an ended session stopped, from best to worst."""
 

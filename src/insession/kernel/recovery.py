@@ -15,7 +15,7 @@ from insession.kernel.codec import encode
 from insession.kernel.events import ENDINGS, Event
 from insession.kernel.kinds import NODE, NODE_TOUCH, Kind
 from insession.kernel.operations import Commit, Find, Found, Index, Pick, Refused, Touch, Touched, Why
-from insession.kernel.record import NODE_KIND, Record, State
+from insession.kernel.record import ENDS, NODE_KIND, Record, State
 from insession.kernel.session import Session
 
 if TYPE_CHECKING:
@@ -104,12 +104,12 @@ class Recovery:
                 await self._engine.clock.sleep(FINISH_RETRY[0])
 
     async def _find_owed(self) -> None:
-        for state in (State.EXPIRED, State.CLOSED, State.INTERRUPTED):
+        for state in ENDS:
             async for record in self._records("kind", NODE_KIND, NODE_KIND, state):
                 await self.recover(record.id)
         for kind in self._engine.kinds():
             if kind.finish is not None:
-                for state in (State.EXPIRED, State.CLOSED, State.INTERRUPTED):
+                for state in ENDS:
                     async for record in self._records("finish", None, kind.name, state):
                         self.finish_soon(record.id)
 

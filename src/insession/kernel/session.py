@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from insession.errors import Closed, Expired, Interrupted, SessionEnded
+from insession.errors import Closed, Expired, Interrupted, SessionEnded, SessionNotFound
 from insession.kernel.codec import decode
 from insession.kernel.record import NEVER, Record, State
 
@@ -183,11 +183,16 @@ class Session(_Slots):
 
     async def close(self, reason: str = "completed") -> bool:
         """End it in good order; whether this call ended it. The block of `running` that calls it goes on."""
-        return await self._engine._end(self.id, State.CLOSED, reason)
+        return await self._engine._end(self.id, State.CLOSED, reason, self)
 
     async def interrupt(self, reason: str = "interrupted", *, wait: float | None = None) -> bool:
         """End it from outside and stop the work for it, see `Engine.interrupt`."""
-        return await self._engine.interrupt(self.id, reason, wait=wait)
+        if wait is None:
+            return await self._engine._end(self.id, State.INTERRUPTED, reason, self)
+        won = await self._engine.interrupt(self.id, reason, wait=wait)
+        with suppress(SessionNotFound):
+            await self.refresh()
+        return won
 
     def running(self, *, grace: float = 5.0) -> AbstractAsyncContextManager[Session]:
         """A block of work for this session: cancelled when the session ends, anywhere.

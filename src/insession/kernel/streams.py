@@ -47,6 +47,7 @@ class EventStream(AsyncIterator[Event]):
         while not self._waiting:
             if not self._more:
                 await self._waker.wait()
+                self._more = True  # until a read has said otherwise: one that fails is tried again
             await self._read()
         event = self._waiting.popleft()
         self._places[event.partition] = event.position

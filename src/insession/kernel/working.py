@@ -79,6 +79,7 @@ class Guard(AsyncIterator[T]):
     async def _step(self) -> T:
         """The next element; `_Stopped` if the session ended while it was waited for."""
         work = self._work
+        work.task = asyncio.current_task()  # steps may be taken by one task after another
         try:
             with anyio.CancelScope() as scope:
                 work.scope = scope

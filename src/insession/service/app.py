@@ -84,7 +84,7 @@ def _application(engine: Engine, hosts: frozenset[str] | None) -> Litestar:
 async def _lifespan(engine: Engine, app: Litestar) -> AsyncIterator[None]:
     app.state.feeds = Feeds(app.state.keep_alive)
     try:
-        if engine._is_open:  # noqa: SLF001 - whoever opened it closes it
+        if engine.is_open:  # whoever opened it closes it
             yield
         else:
             async with engine:

@@ -89,8 +89,8 @@ class Rows:
             self._items.update(dict.fromkeys(wanted.keys))
             for row in self._all(self._sql.items, (json_list(wanted.keys),)):
                 self._items[row[0]] = item_of(row)
-        if wanted.owners:
-            self._sessions.read_counts(wanted.owners)
+        for kind, owners in wanted.owners.items():
+            self._sessions.read_counts(kind, owners)
 
     def flush(self) -> None:
         """Write everything."""
@@ -223,14 +223,14 @@ class Rows:
 
 
 class _Wanted:
-    """What operations will ask for: ids, keys of items, and numbers of an owner's sessions of a kind."""
+    """What operations will ask for: ids, keys of items, and by kind the owners whose sessions are counted."""
 
     __slots__ = ("ids", "keys", "owners")
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
         self.keys: set[str] = set()
-        self.owners: set[tuple[str, str]] = set()
+        self.owners: dict[str, set[str]] = {}
 
     def note(self, operation: Operation) -> None:
         if isinstance(operation, Touch):
@@ -252,7 +252,7 @@ class _Wanted:
             self.ids.add(part.id)
             new = part.record
             if new is not None and new.owner is not None and any(limit.over == "owner" for limit in commit.limits):
-                self.owners.add((new.owner, new.kind))
+                self.owners.setdefault(new.kind, set()).add(new.owner)
 
 
 def _beyond(prefix: str) -> str | bytes:

@@ -6,7 +6,7 @@ Before a query that needs an index, what has changed is written, so that the que
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import compress
 from operator import ne
 from typing import Any, Final
@@ -57,12 +57,10 @@ class Sessions:
         for row in self._cursor.execute(self._sql.records, (json_list(ids),)).fetchall():
             self._met(row)
 
-    def read_counts(self, owners: set[tuple[str, str]]) -> None:
-        """Read how many live sessions these owners have of a kind. Called before anything is changed."""
-        live = CODES[State.ACTIVE]
-        for where in owners:
-            row = self._cursor.execute(self._sql.count_owned, (*where, live)).fetchone()
-            self._owned[where] = row[0]
+    def read_counts(self, kind: str, owners: Collection[str]) -> None:
+        """Read how many live sessions of a kind each owner has. Called before anything is changed."""
+        for owner, number in self._cursor.execute(self._sql.counts_owned, (kind, json_list(owners))).fetchall():
+            self._owned[owner, kind] = number
 
     def record(self, session_id: str) -> Record | None:
         try:

@@ -86,6 +86,10 @@ class Statements:
         self.look_again = sql("UPDATE sessions_$ SET look = ? WHERE number = ?")
         count = "SELECT count(*) FROM sessions_$ INDEXED BY "
         self.count_owned = sql(count + "owned_$ WHERE owner = ? AND kind = ? AND state = ?")
+        self.counts_owned = sql(
+            "SELECT wanted.value, (SELECT count(*) FROM sessions_$ INDEXED BY owned_$ "
+            "WHERE owner = wanted.value AND kind = ? AND state = 0) FROM json_each(?) AS wanted"
+        )
         self.count_placed = sql(count + "placed_$ WHERE node = ? AND kind = ? AND state = ?")
         self.count_finish = sql(count + "finish_$ WHERE finish = 1 AND kind = ? AND state = ?")
 
@@ -173,28 +177,8 @@ def row_of(record: Record) -> tuple[Any, ...]:
 
 def record_of(row: tuple[Any, ...]) -> Record:
     """The record in a row of ``{record}``, which begins with its number."""
-    (
-        _,
-        session_id,
-        kind,
-        owner,
-        node,
-        state,
-        version,
-        change,
-        opened,
-        touched,
-        window,
-        reach,
-        absolute,
-        due,
-        ended,
-        reason,
-        keep,
-        finish,
-        stopped,
-        data,
-    ) = row
+    _, session_id, kind, owner, node, state, version, change, opened, touched = row[:10]
+    window, reach, absolute, due, ended, reason, keep, finish, stopped, data = row[10:]
     return Record(
         session_id,
         kind,

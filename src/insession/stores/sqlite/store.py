@@ -88,10 +88,12 @@ class SQLiteStore:
         if self._process is not None:
             raise ConfigurationError(f"{self._file.path}: this store was opened before; make another")
         self._process = os.getpid()
+        connecting = asyncio.get_running_loop().run_in_executor(None, self._connected)
         try:
-            self._use(*await asyncio.to_thread(self._connected))
+            self._use(*await asyncio.shield(connecting))
         except BaseException:
             self._process = None
+            connecting.add_done_callback(_given_up)
             raise
 
     def _connected(self) -> tuple[sqlite3.Connection, sqlite3.Connection, Known]:
@@ -216,3 +218,11 @@ class SQLiteStore:
             yield
         finally:
             self._cursor.execute("ROLLBACK")
+
+
+def _given_up(connecting: asyncio.Future[tuple[sqlite3.Connection, sqlite3.Connection, Known]]) -> None:
+    """Close what was opened for a caller who did not wait for it."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        writing, reading, _ = connecting.result()
+        reading.close()
+        writing.close()

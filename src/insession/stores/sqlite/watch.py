@@ -23,7 +23,7 @@ SLOW: Final = 1.0
 """Without any sign we look so often, in seconds."""
 _AGAIN: Final = 0.0003
 """After a sign we look again after so many seconds,"""
-_SLOWER: Final = 1.4
+_SLOWER: Final = 1.8
 """then after so many times longer,"""
 _ENOUGH: Final = 0.05
 """until it is so long."""

@@ -112,9 +112,9 @@ class Writer:
         # The loop may be closed without us; then nobody waits any more.
         with suppress(RuntimeError):
             while (jobs := self._take()) is not None:
-                with self._using:
-                    outcomes = self._outcomes(jobs)
-                    news = self._transactions.types, self._transactions.handed_on
+                outcomes = self._outcomes(jobs)
+                # Nobody else applies anything before these are delivered.
+                news = self._transactions.types, self._transactions.handed_on
                 self._loop.call_soon_threadsafe(self._deliver, jobs, outcomes, *news)
                 if self._transactions.overdue:
                     self._checkpoint()
@@ -124,7 +124,8 @@ class Writer:
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _outcomes(self, jobs: list[_Job]) -> list[Outcome]:
-        return self._transactions.apply([job.operations for job in jobs])
+        with self._using:
+            return self._transactions.apply([job.operations for job in jobs])
 
     def _take(self) -> list[_Job] | None:
         """What waits, as soon as something does; None: close."""

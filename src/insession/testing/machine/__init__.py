@@ -60,28 +60,44 @@ class SQLiteMachine(StoreMachine):
 
 
 def run_machine(
-    machine: type[StoreMachine], *, examples: int, steps: int = 40, seed: int | None = None
+    machine: type[StoreMachine], *, examples: int, steps: int = 40, seed: int | None = None, shrink: bool = True
 ) -> Counter[str]:
-    """Run a machine for so many examples; what it met. Without a seed it runs the same way every time."""
-    seeded = machine if seed is None else hypothesis.seed(seed)(machine)
+    """Run a machine for so many examples; what it met. Without a seed it runs the same way every time.
+
+    ``shrink``: a failure is made as short as possible first, which may take minutes.
+    """
     settings = hypothesis.settings(
         max_examples=examples,
         stateful_step_count=steps,
         derandomize=seed is None,
         database=None,
         deadline=None,
+        phases=list(hypothesis.Phase) if shrink else [hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(seeded, settings=settings)
+    if seed is None:
+        run_state_machine_as_test(machine, settings=settings)
+    else:
+        # A class of its own, because a seed stays with its class.
+        seeded: type[StoreMachine] = type(machine.__name__, (machine,), {})
+        seeded.seen = machine.seen
+        run_state_machine_as_test(hypothesis.seed(seed)(seeded), settings=settings)
     return machine.seen
 
 
 def run(seconds: float, seed: int, *, machine: type[StoreMachine] = MemoryMachine) -> Counter[str]:
-    """Run a machine for so long, with one seed after another; what it met. For soaks."""
+    """Run a machine for so long, with one seed after another; what it met. For soaks.
+
+    A failure names its seed: ``run_machine(machine, examples=20, steps=60, seed=...)`` shows it shortened.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        run_machine(machine, examples=20, steps=60, seed=seed)
+        try:
+            run_machine(machine, examples=20, steps=60, seed=seed, shrink=False)
+        except BaseException as error:
+            error.add_note(f"{machine.__name__}, seed {seed}")
+            raise
         seed += 1
     return machine.seen
 

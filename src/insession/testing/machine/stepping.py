@@ -333,6 +333,7 @@ class StoreMachine(Driver):
         self.send(self._opening(CROWD[0], ()))
         self.outlive_the_log()
         self.read_on(old, 100, None)
+        self.send(End(Pick("due", most=50), expiry(self.now, self.fresh_change(), NODE)))
         self.send(End(Pick("owner", "crowd"), ending(self.now, State.CLOSED, "go", self.fresh_change(), NODE)))
         self.send(Purge(self.now, owner="crowd", most=1000))
 
