@@ -9,6 +9,11 @@ from typing import Any, Self
 from insession import Engine, LeaseError, Session, SessionEnded
 
 
+def flag(session: Session) -> bool:
+    """The flag, which a type checker would take for settled once it has been read."""
+    return session.interrupted
+
+
 MOST_SWALLOWED = 1_000
 """So many cancellations a stubborn task swallows, so that a test that fails ends all the same."""
 

@@ -103,7 +103,10 @@ async def test_data_has_a_size(clock: ManualClock) -> None:
 
 async def test_data_that_another_type_wrote_says_so_and_stays(clock: ManualClock) -> None:
     store = MemoryStore(clock=clock)
-    async with Engine(store, clock=clock) as writer, Engine(store, clock=clock, kinds=[Kind("draft", data=Draft)]) as reader:
+    async with (
+        Engine(store, clock=clock) as writer,
+        Engine(store, clock=clock, kinds=[Kind("draft", data=Draft)]) as reader,
+    ):
         session = await writer.open(kind="draft", data={"title": 5})
         again = await reader.get(session.id)
         with pytest.raises(DataUnreadable) as raised:

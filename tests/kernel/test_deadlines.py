@@ -12,6 +12,8 @@ from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
 
+from .jobs import flag
+
 
 async def test_deadlines_of_a_session(engine: Engine, clock: ManualClock) -> None:
     now = clock.now()
@@ -24,9 +26,9 @@ async def test_deadlines_of_a_session(engine: Engine, clock: ManualClock) -> Non
 async def test_a_session_of_a_kind_expires_when_idle(engine: Engine, clock: ManualClock) -> None:
     session = await engine.open(kind="device", owner="ann")
     await clock.advance(59.0)
-    assert not session.interrupted
+    assert not flag(session)
     await clock.advance(61.0 * 1.05 - 59.0)
-    assert session.interrupted
+    assert flag(session)
     assert (session.state, session.reason) == (State.EXPIRED, "expired")
     assert [event.type for event in await engine.history(session.id)] == ["opened", "expired"]
 
@@ -173,7 +175,9 @@ async def test_two_engines_expire_a_session_once(engine: Engine, other: Engine, 
         assert [event.type for event in await engine.history(session.id)] == ["opened", "expired"]
 
 
-async def test_readers_and_ends_that_race_for_an_expiry_agree(engine: Engine, other: Engine, clock: ManualClock) -> None:
+async def test_readers_and_ends_that_race_for_an_expiry_agree(
+    engine: Engine, other: Engine, clock: ManualClock
+) -> None:
     session = await engine.open(idle=10.0)
     clock.set(clock.now() + 11.0)
     looks = [one.get(session.id) for one in (engine, other) * 5]

@@ -120,7 +120,9 @@ async def test_a_cursor_of_another_store_is_trimmed(engine: Engine, clock: Manua
         await anext(engine.events(after=stream.cursor))
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "abc", "abc:", "abc:1,x", "abc:-1", ":1", "ä:1", "a\x00:1", 5, "a:" + "1" * 5000])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "abc", "abc:", "abc:1,x", "abc:-1", ":1", "ä:1", "a\x00:1", 5, "a:" + "1" * 5000]
+)
 async def test_a_malformed_cursor_is_refused_at_once(engine: Engine, cursor: Any) -> None:
     for make in (engine.events, lambda after: engine.observe(print, after=after)):
         with pytest.raises(InvalidInput) as raised:

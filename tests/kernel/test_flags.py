@@ -13,15 +13,15 @@ from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
 
-from .jobs import Job
+from .jobs import Job, flag
 
 
 async def test_the_flag_is_live(engine: Engine, other: Engine) -> None:
     session = await engine.open()
-    assert session.interrupted is False
+    assert flag(session) is False
     await other.interrupt(session.id, "elsewhere")
     await settle()
-    assert session.interrupted is True
+    assert flag(session) is True
     assert (session.state, session.reason) == (State.INTERRUPTED, "elsewhere")
 
 
@@ -40,7 +40,7 @@ async def test_what_ended_between_its_reading_and_the_first_look_is_noticed(engi
     await settle()
     _ = session.interrupted
     await settle()
-    assert session.interrupted
+    assert flag(session)
 
 
 async def test_the_first_look_survives_a_store_that_is_away(
@@ -50,11 +50,11 @@ async def test_the_first_look_survives_a_store_that_is_away(
     await shaky.interrupt(session.id)
     await settle()
     faulty.down = True
-    assert not session.interrupted
+    assert not flag(session)
     await settle()
     faulty.down = False
     await clock.advance(2.0)
-    assert session.interrupted
+    assert flag(session)
 
 
 async def test_a_handle_that_nobody_watches_costs_nothing(shaky: Engine, faulty: FaultyStore) -> None:
@@ -96,7 +96,7 @@ async def test_a_purged_session_has_ended_for_its_holders(engine: Engine, clock:
     await engine.purge()
     _ = session.interrupted
     await settle()
-    assert session.interrupted
+    assert flag(session)
     assert session.reason in {"purged", "completed"}
 
 
@@ -149,7 +149,9 @@ async def test_interrupt_all_of_a_secret_owner_without_a_kind(engine: Engine, cl
     assert await engine.interrupt_all(owner="ann") == 2
 
 
-async def test_interrupt_all_counts_only_the_ends_that_it_won(engine: Engine, other: Engine, clock: ManualClock) -> None:
+async def test_interrupt_all_counts_only_the_ends_that_it_won(
+    engine: Engine, other: Engine, clock: ManualClock
+) -> None:
     for _ in range(450):
         await engine.open()
     clock.set(clock.now() + 1.0)
@@ -176,7 +178,7 @@ async def test_interrupt_all_sets_the_flags_first(shaky: Engine, faulty: FaultyS
 
 async def test_a_handle_takes_the_reason_that_won(shaky: Engine, clock: ManualClock) -> None:
     session = await shaky.open()
-    assert not session.interrupted
+    assert not flag(session)
     clock.set(clock.now() + 1.0)
     first, everything = asyncio.create_task(shaky.interrupt(session.id, "first")), shaky.interrupt_all("shutdown")
     await settle(1)
@@ -188,14 +190,14 @@ async def test_a_handle_takes_the_reason_that_won(shaky: Engine, clock: ManualCl
 
 async def test_if_the_store_fails_the_flags_stand(shaky: Engine, faulty: FaultyStore, clock: ManualClock) -> None:
     session = await shaky.open()
-    assert not session.interrupted
+    assert not flag(session)
     await settle()
     clock.set(clock.now() + 1.0)
     faulty.down = True
     with pytest.raises(StoreUnavailable) as raised:
         await shaky.interrupt_all()
     assert "flags" in raised.value.__notes__[0]
-    assert session.interrupted
+    assert flag(session)
     faulty.down = False
     assert (await shaky.get(session.id)).state is State.ACTIVE
     with pytest.raises(SessionEnded):
@@ -205,18 +207,18 @@ async def test_if_the_store_fails_the_flags_stand(shaky: Engine, faulty: FaultyS
 
 async def test_a_wrong_reason_sets_no_flag(engine: Engine) -> None:
     session = await engine.open()
-    assert not session.interrupted
+    assert not flag(session)
     with pytest.raises(InvalidInput) as raised:
         await engine.interrupt_all("x" * 201)
     assert raised.value.field == "reason"
-    assert not session.interrupted
+    assert not flag(session)
 
 
 async def test_what_was_trimmed_out_of_the_log_is_read_from_the_records(clock: ManualClock) -> None:
     store = FaultyStore(MemoryStore(clock=clock, retention=10))
     async with Engine(store, clock=clock) as engine:
         session = await engine.open()
-        assert not session.interrupted
+        assert not flag(session)
         await settle()
         store.hold()
         for operation in (engine.interrupt(session.id), *(engine.open() for _ in range(50))):
@@ -224,7 +226,7 @@ async def test_what_was_trimmed_out_of_the_log_is_read_from_the_records(clock: M
         await settle()
         store.release()
         await settle(50)
-        assert session.interrupted
+        assert flag(session)
         stream = engine.events(after=f"{(await store.events(None, 0, None)).cursor.split(':')[0]}:1")
         with pytest.raises(CursorTrimmed):
             await anext(stream)

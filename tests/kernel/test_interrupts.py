@@ -261,7 +261,9 @@ async def test_an_ending_of_an_earlier_life_stops_no_work_of_a_later_one(
     assert job.error.reason == "now"
 
 
-async def test_work_that_could_not_begin_is_not_registered(shaky: Engine, faulty: FaultyStore, clock: ManualClock) -> None:
+async def test_work_that_could_not_begin_is_not_registered(
+    shaky: Engine, faulty: FaultyStore, clock: ManualClock
+) -> None:
     session = await shaky.open()
     assert not session.interrupted
     await settle()

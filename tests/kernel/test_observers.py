@@ -216,7 +216,9 @@ async def test_an_observer_is_told_that_events_are_gone(clock: ManualClock) -> N
         assert len(seen) == 15
 
 
-async def test_an_observer_outlives_a_store_that_is_away(shaky: Engine, faulty: FaultyStore, clock: ManualClock) -> None:
+async def test_an_observer_outlives_a_store_that_is_away(
+    shaky: Engine, faulty: FaultyStore, clock: ManualClock
+) -> None:
     seen: list[Event] = []
     errors: list[BaseException] = []
 

@@ -265,3 +265,43 @@ async def test_an_undeclared_kind_has_default_policies(engine: Engine) -> None:
     session = await engine.open(kind="anything.at-all_1")
     assert session.deadlines == (await engine.open()).deadlines
     assert engine.kind("never-heard-of").idle is None
+
+
+async def test_the_handle_that_ends_its_session_knows(engine: Engine, other: Engine, clock: ManualClock) -> None:
+    closed, interrupted, late = [await engine.open() for _ in range(3)]
+    await other.interrupt(late.id, "first")
+    assert await closed.close("done") is True
+    assert await interrupted.interrupt("enough") is True
+    assert await late.close() is False
+    assert [(one.state, one.reason, one.ended) for one in (closed, interrupted, late)] == [
+        (State.CLOSED, "done", clock.now()),
+        (State.INTERRUPTED, "enough", clock.now()),
+        (State.INTERRUPTED, "first", clock.now()),
+    ]
+    assert closed.record == (await engine.get(closed.id)).record
+
+
+async def test_a_handle_that_knows_its_end_ends_no_later_life(engine: Engine) -> None:
+    first = await engine.open(kind="chat", name="main")
+    await first.close()
+    second = await engine.open(kind="chat", name="main")
+    assert await first.close() is False
+    assert await first.interrupt() is False
+    assert (await second.refresh()).state is State.ACTIVE
+
+
+async def test_a_handle_that_does_not_know_its_end_changes_no_later_life(
+    engine: Engine, other: Engine, clock: ManualClock
+) -> None:
+    first = [await engine.open(kind="chat", name="main", idle=60.0)]
+    first += [await engine.get(first[0].id) for _ in range(2)]
+    await other.close(first[0].id)
+    clock.set(clock.now() + 1.0)
+    second = await other.open(kind="chat", name="main", idle=60.0)
+    clock.set(clock.now() + 10.0)
+    assert await first[0].close() is False
+    assert await first[1].interrupt() is False
+    with pytest.raises(SessionEnded):
+        await first[2].touch()
+    again = await other.get(second.id)
+    assert (again.state, again.touched) == (State.ACTIVE, second.touched)

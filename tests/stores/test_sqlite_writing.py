@@ -16,7 +16,7 @@ import pytest
 
 from insession.errors import OutcomeUnknown, StoreUnavailable
 from insession.kernel.operations import Done, Operation
-from insession.stores.sqlite import SQLiteStore, transactions
+from insession.stores.sqlite import SQLiteStore, sessions, transactions
 from insession.testing.clock import ManualClock
 from insession.testing.contract.samples import opened, opening, record_of, session, the_log, update
 
@@ -197,6 +197,40 @@ async def test_numbers_grow_whoever_takes_them(store: SQLiteStore, path: Path, c
         versions += answer.versions
     await other.close()
     assert versions == sorted(set(versions))
+
+
+@both
+async def test_what_is_known_of_records_is_forgotten_when_others_write(
+    store: SQLiteStore, path: Path, clock: ManualClock, synchronous: Any
+) -> None:
+    record = await opened(store, session("one", clock.now(), data=b"0"))
+    other = SQLiteStore(path, clock=clock, synchronous=synchronous)
+    await other.open()
+    known: dict[str, Any] = store._writer._transactions._rows._sessions._records
+    for turn in range(1, 5):
+        writer = other if turn % 2 else store
+        before = await record_of(writer, record.id)
+        assert before is not None
+        assert before.data == b"%d" % (turn - 1)
+        await writer.apply([update(record.id, clock.now(), data=b"%d" % turn, version=before.version)])
+    assert known[record.id].data == b"4"
+    await other.close()
+
+
+async def test_so_many_records_are_known_and_no_more(
+    store: SQLiteStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[str, Any] = store._writer._transactions._rows._sessions._records
+    monkeypatch.setattr(sessions, "_KNOWN", 10)
+    for n in range(50):
+        await opened(store, session(f"s{n}", clock.now()))
+        assert len(known) <= 11
+    monkeypatch.setattr(sessions, "_KNOWN", 1000)
+    monkeypatch.setattr(sessions, "_KNOWN_BYTES", 1000)
+    for n in range(50):
+        await opened(store, session(f"t{n}", clock.now(), data=b"x" * 100))
+        assert sum(len(one.data) for one in known.values() if one) <= 1100
+    assert await record_of(store, session("t0", clock.now()).id) is not None
 
 
 # ------------------------------------------------------------------------------------------------------------ failures

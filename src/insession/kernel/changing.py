@@ -15,7 +15,7 @@ from insession.kernel.events import ENDINGS, START
 from insession.kernel.kinds import Kind
 from insession.kernel.life import Life
 from insession.kernel.operations import Done, End, Ending, Ends, Operation, Pick, Refused, Touch, Touched, Why
-from insession.kernel.record import Outcome, Record, State
+from insession.kernel.record import NEVER, Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, as_this_life, ended_error
 from insession.kernel.streams import PAGE
@@ -103,7 +103,7 @@ class Changing(Life):
         touch = commands.touch(record, now)
         if touch is None and record.due > now:
             return
-        answer = await self._ask(touch or Touch(record.id, now, record.window))
+        answer = await self._ask(touch or Touch(record.id, now, record.window, rules.life_before(record)))
         if isinstance(answer, Touched):
             # What the handle has learned meanwhile stays.
             record = session.record
@@ -117,14 +117,15 @@ class Changing(Life):
         return rules.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)
 
     async def _end(self, session_id: str, state: State, reason: str, handle: Session | None = None) -> bool:
-        """End one session; whether this call did. ``handle`` learns of it."""
+        """End one session; whether this call did. With a ``handle`` no later life of its id, and it learns of it."""
         how = self._ending(state, reason)
         if handle is not None and not handle.record.live:
-            return False  # under its id somebody else's session may live by now
+            return False
+        before = NEVER if handle is None else rules.life_before(handle.record)
         if self._following.works_for(session_id):
             self._following.enders[how.change] = asyncio.current_task()
         try:
-            answer = await self._ask(commands.end_one(session_id, how))
+            answer = await self._ask(commands.end_one(session_id, how, before))
         finally:
             self._following.enders.pop(how.change, None)
         if isinstance(answer, Ends):
@@ -135,7 +136,8 @@ class Changing(Life):
         current = await self._expired(session_id) if answer.why is Why.PAST_DUE else answer.current
         if not isinstance(current, Record):
             raise SessionNotFound(session_id)
-        self._following.ended(session_id, current)
+        if not current.live:
+            self._following.ended(session_id, current)
         if handle is not None:
             handle._learn(as_this_life(handle, current))
         return False

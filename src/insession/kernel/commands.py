@@ -9,7 +9,7 @@ from insession.kernel.kinds import Kind
 from insession.kernel.limits import Limit
 from insession.kernel.operations import Commit, End, Ending, Guard, Patch, Pick, Touch
 from insession.kernel.record import NEVER, Record, State
-from insession.kernel.rules import due_at
+from insession.kernel.rules import due_at, life_before
 
 SLICE: Final = 200
 """So many sessions one picked ending takes at a time, so that others do not wait long."""
@@ -66,9 +66,9 @@ def new_record(
     )
 
 
-def end_one(session_id: str, how: Ending) -> End:
-    """End one session."""
-    return End(Pick("id", session_id), how)
+def end_one(session_id: str, how: Ending, before: float = NEVER) -> End:
+    """End one session, of one id that life which was opened before."""
+    return End(Pick("id", session_id, before=before), how)
 
 
 def update(record: Record, data: bytes, now: float, change: str, node: str, *, touch: bool, event: bool) -> Commit:
@@ -89,7 +89,7 @@ def touch(record: Record, now: float) -> Touch | None:
     """Proof of activity; None within the window, where nothing is to be written."""
     if record.window and now - record.touched <= record.window:
         return None
-    return Touch(record.id, now, record.window)
+    return Touch(record.id, now, record.window, life_before(record))
 
 
 def stopped(session_id: str, version: int, outcome: str, now: float, change: str, node: str) -> Commit:

@@ -94,6 +94,8 @@ class Engine(Changing):
         `LimitReached`, `InvalidInput`.
         """
         policy = self.kind(kind)
+        if kind[0] == "~":
+            raise InvalidInput("kind", f"{kind!r} is one of the engine's own")
         if owner is not None:
             owner = self._indexed(policy, owner)
         if name is not None:
@@ -171,6 +173,8 @@ class Engine(Changing):
         **options: bool,
     ) -> Session:
         """Change a session's data, see `Session.update`; a value is written over ``version``, or the one read now."""
+        if version is not None:
+            ids.check_count(version, "version", ids.LARGEST_VERSION)
         session = await self.get(session_id)
         if version is not None and session.version != version and session.record.live:
             raise Conflict(session_id, session.version)
@@ -192,13 +196,15 @@ class Engine(Changing):
 
         Returns at the commit; with ``wait`` after the work has stopped, or that many seconds later.
         """
-        ids.check_id(session_id)
+        return await self._interrupt(ids.check_id(session_id), reason, wait)
+
+    async def _interrupt(self, session_id: str, reason: str, wait: float | None, handle: Session | None = None) -> bool:
         if wait is None:
-            return await self._end(session_id, State.INTERRUPTED, reason)
+            return await self._end(session_id, State.INTERRUPTED, reason, handle)
         ids.check_seconds(wait, "wait")
         stream = self.events(types={EventType.STOPPED})
         await stream.start()
-        won = await self._end(session_id, State.INTERRUPTED, reason)
+        won = await self._end(session_id, State.INTERRUPTED, reason, handle)
         if not won and (await self._read(session_id)).stopped is not None:
             return won
         stopped = asyncio.ensure_future(_stop_of(session_id, stream))

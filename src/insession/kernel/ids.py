@@ -22,6 +22,7 @@ _KIND: Final = re.compile(r"~?[a-z][a-z0-9_.-]{0,63}")
 _UNKEPT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _AT_ONCE: Final = 4096
 LONGEST_NAME: Final = 512
+LARGEST_VERSION: Final = (1 << 63) - 1
 LONGEST_REASON: Final = 200
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from insession.errors import InvalidInput
 from insession.kernel import leases, pages, purges, rules
 from insession.kernel.limits import Limit
 from insession.kernel.operations import (
@@ -104,9 +105,11 @@ class Interpreter:
         if len(commit.patches) == 1 and type(commit.patches[0]) is Patch:
             return self._commit_record(commit, commit.patches[0])
         rows, patches = self._rows, commit.patches
+        if len({part.key if isinstance(part, Put) else part.id for part in patches}) < len(patches):
+            raise InvalidInput("patches", "name one record or item twice")
         now: list[Any] = [rows.item(part.key) if isinstance(part, Put) else rows.record(part.id) for part in patches]
         if _repeated(commit, now):
-            return Done(tuple([0 if one is None else one.version for one in now]))
+            return Done(tuple([_version_of(one, commit.change) for one in now]))
         now = _without_replaced(patches, now)
         if self._fenced(commit):
             return Refused(Why.FENCED)
@@ -221,17 +224,19 @@ class Interpreter:
     def _end(self, end: End) -> Ends | Refused:
         pick, ending = end.pick, end.ending
         if pick.index == "id":
-            return self._end_by_id(pick.value or "", ending)
+            return self._end_by_id(pick, ending)
         chosen = self._picked(pick, ending)
         more = len(chosen) > pick.most
         ended = [self._end_one(record, ending) for record in chosen[: pick.most]]
         look = self._rows.next_due(pages.kinds_of(self._rows, pick)) if pick.index == "due" else NEVER
         return Ends(tuple([record.id for record in ended]), tuple([record.version for record in ended]), more, look)
 
-    def _end_by_id(self, session_id: str, ending: Ending) -> Ends | Refused:
-        record = self._rows.record(session_id)
+    def _end_by_id(self, pick: Pick, ending: Ending) -> Ends | Refused:
+        record = self._rows.record(pick.value or "")
         if record is not None and record.change == ending.change:
             return Ends((record.id,), (record.version,))
+        if record is not None and record.opened >= pick.before:
+            return Refused(Why.STALE, record)
         refused = rules.judge(ending.guard, 0, record, ending.at)
         if refused is not None:
             return refused
@@ -314,6 +319,13 @@ def _repeated(commit: Commit, now: Sequence[Record | Item | None]) -> bool:
         elif type(one) is Item and commit.change in one.changes:
             return True
     return False
+
+
+def _version_of(one: Record | Item | None, change: str) -> int:
+    """The version that a repeated change gave; 0 where somebody else has written since."""
+    if isinstance(one, Item):
+        return one.version if one.changes[-1:] == (change,) else 0
+    return one.version if one is not None and one.change == change else 0
 
 
 def _without_replaced(patches: Sequence[Patch | Put], now: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from insession.errors import Conflict, InvalidInput
 from insession.kernel.codec import decode, encode
-from insession.kernel.ids import check_count, check_key, check_owner, check_seconds, check_text
+from insession.kernel.ids import LARGEST_VERSION, check_count, check_key, check_owner, check_seconds, check_text
 from insession.kernel.operations import Commit, Fence, Find, Found, Guard, Load, Loaded, Put, Refused, Why
 from insession.kernel.record import NEVER, Item
 
@@ -109,7 +109,7 @@ class Items:
             raise InvalidInput("fence", "is the one of a lock that is held")
         if version is not None:
             if version != ABSENT or isinstance(version, bool):
-                check_count(version, "version", 2**63 - 1)
+                check_count(version, "version", LARGEST_VERSION)
             guard = Guard.ABSENT if version == ABSENT else Guard.VERSION
         put = Put(full, data, guard, version or 0, owner, until)
         answer = await engine._ask(Commit(engine.clock.now(), engine._change(), engine.name, (put,), (), fence))

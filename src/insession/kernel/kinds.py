@@ -65,8 +65,9 @@ class Kind:
             check_count(self.keep_count, "keep_count", MOST_OF_KIND)
         except InvalidInput as error:
             raise ConfigurationError(f"Kind.{error}") from None
-        object.__setattr__(self, "limits", tuple(self.limits))  # a list is taken too
         self._check_parts()
+        # A list is taken too. Those that make room come first: what they evict may be room enough for the others.
+        object.__setattr__(self, "limits", tuple(sorted(self.limits, key=lambda limit: limit.then == "deny")))
 
     def _check_parts(self) -> None:
         if not all(isinstance(limit, Limit) for limit in self.limits):

@@ -128,10 +128,25 @@ def release(lease: Lease | None, ask: Release) -> Decision:
     lease = _swept(lease, ask.at)
     if ask.unless_waited and lease.queue and _holder(lease, ask.ticket, ask.at):
         return Decision(lease, Released(done=False, next=lease.queue[0].ticket))
-    holders = tuple(holder for holder in lease.holders if holder.ticket != ask.ticket)
+    holders = tuple(_without_note(holder, ask) for holder in lease.holders if holder.ticket != ask.ticket)
     queue = tuple(waiter for waiter in lease.queue if waiter.ticket != ask.ticket)
     ahead = queue[0].ticket if queue else None
     return Decision(_kept(replace(lease, holders=holders, queue=queue)), Released(done=True, next=ahead))
+
+
+def _without_note(holder: Holder, ask: Release) -> Holder:
+    """A ticket that gives up while its note is taken does not wait again, should the permit be lost."""
+    if not _named(holder.notes, ask.ticket):
+        return holder
+    notes = tuple(replace(one, until=ask.at) if one.ticket == ask.ticket else one for one in holder.notes)
+    return replace(holder, notes=notes)
+
+
+def last_until(lease: Lease) -> float:
+    """When the last of its permits and tickets runs out; nothing is lost with it after that."""
+    ends = [holder.until for holder in lease.holders] + [one.until for one in lease.queue]
+    ends += [one.until for holder in lease.holders for one in holder.notes]
+    return max(ends, default=0.0)
 
 
 def _holder(lease: Lease | None, ticket: str, now: float) -> Holder | None:

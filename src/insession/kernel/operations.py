@@ -130,6 +130,8 @@ Index = Literal["id", "owner", "kind", "node", "all", "due", "finish", "item", "
 class Pick(msgspec.Struct, frozen=True, gc=False):
     """Which sessions: one id, or the first ``most`` of an index that were opened before ``before``.
 
+    One id that was opened later is a later life of it, and refused as stale.
+
     Indexes are walked by kind, then in the order of opening (``due``: of due time); ``kind``
     narrows any of them. Only ``due`` holds the kinds that begin with ``~`` (nodes) without being asked
     for one by ``kind``; it holds what is due at the ending's time.
@@ -153,11 +155,13 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     """Proof of activity: ``touched`` becomes ``at`` and ``due`` follows, neither ever earlier.
 
     Live records only; written only if the last touch is older than ``window``. No version, no event.
+    A session that was opened at ``before`` or later is a later life of the id, and refused as stale.
     """
 
     id: str
     at: float
     window: float
+    before: float = NEVER
 
 
 class Acquire(msgspec.Struct, frozen=True, gc=False):
@@ -229,8 +233,8 @@ class Purge(msgspec.Struct, frozen=True, gc=False):
     """Remove up to ``most`` of what is over at ``before``.
 
     With ``kind``: its ended records past their keep time, or beyond the newest ``count``, and their items.
-    With ``owner``: all ended records, items and events of that owner. With neither: expired items, and
-    events older than ``before`` less the retention.
+    With ``owner``: all ended records, items and events of that owner. With neither: expired items, leases
+    that everybody let run out, and events older than ``before`` less the retention.
     """
 
     before: float
@@ -252,7 +256,10 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):
-    """The commit is done, now or when it was sent before; a version for each patch (0: deleted)."""
+    """The commit is done, now or when it was sent before.
+
+    A version for each patch; 0: deleted, or written since by somebody else.
+    """
 
     versions: tuple[int, ...]
 

@@ -16,8 +16,11 @@ def purge(rows: Rows, ask: Purge) -> Counted:
     expired = rows.items_expired(ask.before, ask.most)
     for item in expired:
         rows.remove(item)
+    over = rows.leases_over(ask.before, ask.most)
+    for lease in over:
+        rows.keep_lease(lease.name, None)
     events = rows.trim(ask.before, ask.most)
-    return Counted(len(expired) + events, max(len(expired), events) >= ask.most)
+    return Counted(len(expired) + len(over) + events, max(len(expired), len(over), events) >= ask.most)
 
 
 def _purge_kind(rows: Rows, ask: Purge, kind: str) -> Counted:

@@ -74,6 +74,9 @@ class Rows(Protocol):
     def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
         """Leases whose name begins with a prefix, after a name, in order."""
 
+    def leases_over(self, before: float, most: int) -> Sequence[Lease]:
+        """Leases whose permits and tickets all ran out by then; few leases are there at all."""
+
     def trim(self, before: float, most: int) -> int:
         """Forget up to ``most`` of the oldest events older than ``before`` less the retention; how many it were."""
 

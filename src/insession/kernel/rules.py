@@ -6,6 +6,7 @@ Pure functions on records and items: no I/O, no clock, no async. `judge` says wh
 
 from __future__ import annotations
 
+from math import inf, nextafter
 from typing import Final
 
 from msgspec.structs import force_setattr, replace
@@ -96,6 +97,11 @@ def judge_item(put: Put, item: Item | None, at: float) -> Refused | None:
     return None
 
 
+def life_before(record: Record) -> float:
+    """What a pick or touch says to mean this life of an id, and no later one."""
+    return nextafter(record.opened, inf)
+
+
 def opened(record: Record, version: int) -> Record:
     """Give a new record its first version.
 
@@ -134,6 +140,8 @@ def ended(record: Record, ending: Ending, version: int) -> Record:
 
 def touched(record: Record, touch: Touch) -> Record | Refused | None:
     """The record after a touch; None: the last one is younger than the window, nothing is to be written."""
+    if record.opened >= touch.before:
+        return Refused(Why.STALE, record)
     if record.state is not _ACTIVE:
         return Refused(Why.ENDED, record)
     if record.due <= touch.at:

@@ -187,11 +187,10 @@ class Session(_Slots):
 
     async def interrupt(self, reason: str = "interrupted", *, wait: float | None = None) -> bool:
         """End it from outside and stop the work for it, see `Engine.interrupt`."""
-        if wait is None:
-            return await self._engine._end(self.id, State.INTERRUPTED, reason, self)
-        won = await self._engine.interrupt(self.id, reason, wait=wait)
-        with suppress(SessionNotFound):
-            await self.refresh()
+        won = await self._engine._interrupt(self.id, reason, wait, self)
+        if wait is not None:
+            with suppress(SessionNotFound):
+                await self.refresh()
         return won
 
     def running(self, *, grace: float = 5.0) -> AbstractAsyncContextManager[Session]:

@@ -11,7 +11,7 @@ import importlib
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, cast
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -27,7 +27,7 @@ _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class StoreURL(msgspec.Struct, frozen=True):
-    """The parts of a store's URL. ``shown`` is the URL without its password."""
+    """The parts of a store's URL. ``shown`` is the URL without its password and its options."""
 
     scheme: str
     path: str
@@ -73,9 +73,9 @@ def parse_url(text: str) -> StoreURL:
         raise ConfigurationError(
             unknown("store", parts.scheme or text.split("/", maxsplit=1)[0], [f"{one}:" for one in SCHEMES])
         )
-    shown = text
+    shown = text.partition("?")[0].partition("#")[0]
     if parts.password is not None:
-        shown = urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+        shown = shown.replace(f":{parts.password}@", ":***@")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     return StoreURL(parts.scheme, unquote(parts.path), options, shown)
 

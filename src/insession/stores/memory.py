@@ -17,7 +17,7 @@ from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker, Wakers
 from insession.kernel.events import START, Cursor, Event, EventType, Page
 from insession.kernel.interpreter import Interpreter
-from insession.kernel.leases import Lease
+from insession.kernel.leases import Lease, last_until
 from insession.kernel.operations import Answer, Find, Index, Operation, Pick
 from insession.kernel.record import NEVER, Item, Record, State
 from insession.kernel.rows import Place
@@ -28,6 +28,8 @@ from insession.stores.ordered import Members, Ordered, ids_after, joined, left, 
 _ACTIVE: Final = State.ACTIVE
 RETENTION: Final = 10_000
 """So many events the log keeps at least."""
+_TRIM: Final = 500
+"""So many old events the log drops at once: freeing them all takes milliseconds."""
 EVERYTHING: Final = frozenset(Operation.__args__)
 
 
@@ -89,10 +91,11 @@ class MemoryStore:
 class _Log:
     """The log: a list with the position of its first event."""
 
-    __slots__ = ("entries", "epoch", "first", "fresh", "retention", "wanted")
+    __slots__ = ("entries", "epoch", "first", "fresh", "retention", "step", "wanted")
 
     def __init__(self, retention: int) -> None:
         self.retention = retention
+        self.step = min(_TRIM, retention)
         self.entries: list[Event | None] = []
         self.first = 1
         self.epoch = uuid.uuid4().hex[:8]
@@ -105,11 +108,10 @@ class _Log:
         entries.append(event)
         if event.type in self.wanted:
             self.fresh.add(event.type)
-        if not len(entries) % self.retention:
+        if len(entries) >= self.retention + self.step:
+            self.drop(self.step)
             # A reader that waits for rare events looks now and then, so that its cursor is not trimmed.
             self.fresh |= self.wanted
-        if len(entries) >= 2 * self.retention:
-            self.drop(self.retention)
 
     def drop(self, number: int) -> None:
         del self.entries[:number]
@@ -334,6 +336,9 @@ class _Rows:
         # Only leases that somebody holds or waits for are there, so they are few.
         names = sorted(name for name in self._leases if name.startswith(prefix) and name > after)
         return [self._leases[name] for name in names[:most]]
+
+    def leases_over(self, before: float, most: int) -> Sequence[Lease]:
+        return list(islice((lease for lease in self._leases.values() if last_until(lease) <= before), most))
 
     # ------------------------------------------------------------------ the log
 

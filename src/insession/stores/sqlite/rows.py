@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from insession.kernel.events import Event, EventType
-from insession.kernel.leases import Lease
+from insession.kernel.leases import Lease, last_until
 from insession.kernel.operations import (
     Commit,
     End,
@@ -62,14 +62,20 @@ class Rows:
     # ------------------------------------------------------------------ a transaction
 
     def load_state(self) -> None:
-        """Read the row that says how far everything has come; needed when somebody else may have written."""
+        """Others may have written: forget the records, and read the row that says how far everything has come."""
+        self._sessions.forget()
         self._saved = self._cursor.execute(self._sql.state).fetchone()
         self._reserved, self.first, self.position, self.handed, counts = self._saved
         self._number = self._reserved
         self._sessions.counts = _counts_from(counts)
 
+    def clear(self) -> None:
+        """Know nothing."""
+        self._sessions.forget()
+        self.begin()
+
     def begin(self) -> None:
-        """Forget what was known, and what was not written."""
+        """Begin a transaction, or give the last one up."""
         self._sessions.begin()
         self.types = set()
         self._items.clear()
@@ -184,8 +190,12 @@ class Rows:
             if lease is None:
                 self._cursor.execute(self._sql.delete_lease, (name,))
             else:
-                self._cursor.execute(self._sql.put_lease, (name, lease_to(lease)))
+                self._cursor.execute(self._sql.put_lease, (name, lease_to(lease), last_until(lease)))
         self._leases_changed.clear()
+
+    def leases_over(self, before: float, most: int) -> Sequence[Lease]:
+        self._flush_leases()
+        return [lease_from(row[0]) for row in self._cursor.execute(self._sql.leases_over, (before, most)).fetchall()]
 
     def leases(self, prefix: str, after: str, most: int) -> Sequence[Lease]:
         self._flush_leases()

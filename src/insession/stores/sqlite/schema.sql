@@ -60,8 +60,9 @@ CREATE INDEX items_owned_$ ON items_$ (owner, key) WHERE owner IS NOT NULL;
 CREATE INDEX items_expire_$ ON items_$ (expires, key) WHERE expires < 9e999;
 
 CREATE TABLE leases_$ (
-    name TEXT NOT NULL UNIQUE,
-    body BLOB NOT NULL             -- holders and queue, as MessagePack
+    name  TEXT NOT NULL UNIQUE,
+    body  BLOB NOT NULL,           -- holders and queue, as MessagePack
+    until REAL NOT NULL            -- when the last of them runs out
 );
 
 CREATE TABLE events_$ (

@@ -1,4 +1,4 @@
-"""The sessions of a transaction: read once, changed in dictionaries, written once.
+"""The sessions of a transaction: read once, changed in dictionaries, written once; and known to the next one.
 
 Before a query that needs an index, what has changed is written, so that the query sees it.
 """
@@ -18,6 +18,10 @@ from insession.kernel.rows import Place
 from .statements import BULK, CODES, LOOK, STATES, Statements, json_list, record_of, row_of
 
 _FIRST: Final[Place] = (-NEVER, "")
+_KNOWN: Final = 16_384
+"""So many records stay known from transaction to transaction,"""
+_KNOWN_BYTES: Final = 8 << 20
+"""with so many bytes of data."""
 _SOME: Final = 100
 _OFTEN: Final = 10
 
@@ -25,7 +29,18 @@ _OFTEN: Final = 10
 class Sessions:
     """The part of `Rows` that is about records."""
 
-    __slots__ = ("_changed", "_cursor", "_dropped", "_numbers", "_owned", "_records", "_sql", "_swept", "counts")
+    __slots__ = (
+        "_bytes",
+        "_changed",
+        "_cursor",
+        "_dropped",
+        "_numbers",
+        "_owned",
+        "_records",
+        "_sql",
+        "_swept",
+        "counts",
+    )
 
     def __init__(self, cursor: sqlite3.Cursor, sql: Statements) -> None:
         self._cursor = cursor
@@ -34,6 +49,7 @@ class Sessions:
         """How many sessions of each kind are in each state."""
         # What is known: by id, None where nothing is; live sessions by owner and kind.
         self._records: dict[str, Record | None] = {}
+        self._bytes = 0
         self._numbers: dict[str, int] = {}
         self._owned: dict[tuple[str, str], int] = {}
         self._swept: set[str] = set()
@@ -43,16 +59,25 @@ class Sessions:
         self._dropped: list[tuple[int, Record]] = []
 
     def begin(self) -> None:
-        """Forget what was known, and what was not written."""
-        self._records.clear()
-        self._numbers.clear()
+        """Begin a transaction: after one of our own, what was read and written is still known."""
+        if len(self._records) > _KNOWN or self._bytes > _KNOWN_BYTES:
+            self.forget()
         self._owned.clear()
         self._swept.clear()
         self._changed.clear()
         self._dropped.clear()
 
+    def forget(self) -> None:
+        """Forget the records: others may have changed them, or we did not come to commit."""
+        self._records.clear()
+        self._numbers.clear()
+        self._bytes = 0
+
     def read(self, ids: set[str]) -> None:
         """Read all these, which will be asked for one by one."""
+        ids = ids.difference(self._records)
+        if not ids:
+            return
         self._records.update(dict.fromkeys(ids))
         for row in self._cursor.execute(self._sql.records, (json_list(ids),)).fetchall():
             self._met(row)
@@ -79,6 +104,7 @@ class Sessions:
         if record is None:
             record = self._records[session_id] = record_of(row)
             self._numbers[session_id] = row[0]
+            self._bytes += len(record.data)
         return record
 
     # ------------------------------------------------------------------ changes
@@ -89,8 +115,10 @@ class Sessions:
         if old is None:
             self._changed[session_id] = None
             self._numbers[session_id] = record.version
+            self._bytes += len(record.data)
             self._count(record, 1)
             return
+        self._bytes += len(record.data) - len(old.data)
         if session_id not in self._changed:
             self._changed[session_id] = old
         if old.state is not record.state or old.owner != record.owner:
@@ -100,6 +128,7 @@ class Sessions:
     def drop(self, record: Record) -> None:
         session_id = record.id
         self._records[session_id] = None
+        self._bytes -= len(record.data)
         written = self._changed.pop(session_id, record)
         if written is not None:
             self._dropped.append((self._numbers[session_id], written))

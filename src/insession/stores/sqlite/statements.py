@@ -112,7 +112,11 @@ class Statements:
             page + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
         )
         self.lease = sql("SELECT body FROM leases_$ WHERE name = ?")
-        self.put_lease = sql("INSERT INTO leases_$ VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
+        self.put_lease = sql(
+            "INSERT INTO leases_$ VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET body = excluded.body, until = excluded.until"
+        )
+        self.leases_over = sql("SELECT body FROM leases_$ WHERE until <= ? LIMIT ?")
         self.delete_lease = sql("DELETE FROM leases_$ WHERE name = ?")
         self.leases_from = sql("SELECT body FROM leases_$ WHERE name >= ? AND name < ? ORDER BY name LIMIT ?")
         self.leases_after = sql("SELECT body FROM leases_$ WHERE name > ? AND name < ? ORDER BY name LIMIT ?")

@@ -198,12 +198,13 @@ class SQLiteStore:
 
     def _answer(self, operation: Operation) -> Answer:
         rows = self._rows
+        rows.clear()
         with self._snapshot():
             if type(operation) is not Load:
                 rows.load_state()
             rows.expect((operation,))
             (answer,) = self._interpreter.apply((operation,))
-        rows.begin()
+        rows.clear()
         return answer
 
     def _page(self, asked: tuple[str | None, int, Collection[EventType] | None]) -> Page:

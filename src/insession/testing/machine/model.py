@@ -106,7 +106,7 @@ class Model:
         ]
         if any(self._remembers(one, commit.change) for one in there):
             self.seen["replay_done"] += 1
-            return Done(tuple(0 if one is None else one.version for one in there))
+            return Done(tuple(one.version if _wrote_last(one, commit.change) else 0 for one in there))
         if commit.fence is not None:
             lock = self.locks.get(commit.fence.lease)
             if lock is None or not lock.proves(commit.fence, self.now):
@@ -340,3 +340,7 @@ class Model:
             self.seen["erased"] += 1
             self.log[place] = None
         return Counted(len(over) + len(items) + len(events))
+
+
+def _wrote_last(one: Record | Item | None, change: str) -> bool:
+    return one is not None and change == (one.change if isinstance(one, Record) else (one.changes or ("",))[-1])
