@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from insession import Engine, Kind, Session, State
+from insession import Engine, Kind, LockLost, Session, State
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 
@@ -176,3 +176,19 @@ async def test_what_was_erased_is_not_owed(
     await clock.advance(100.0)
     assert service.told == [session.id]
     assert "background task failed" not in caplog.text
+
+
+async def test_it_goes_on_under_a_new_lease_if_the_first_is_lost(
+    worker: Engine, service: Service, clock: ManualClock
+) -> None:
+    service.answering.clear()
+    session = await worker.open(kind="login")
+    await session.close()
+    await settle(50)
+    (lock,) = worker.locks.held.values()
+    lock._lose(LockLost(lock.name))
+    await settle(50)
+    service.answering.set()
+    await settle(50)
+    assert service.told == [session.id]
+    assert not (await worker.get(session.id)).record.finish

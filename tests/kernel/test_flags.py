@@ -74,7 +74,7 @@ async def test_the_flag_is_read_in_threads(engine: Engine, other: Engine) -> Non
 
     def poll(mine: list[Session]) -> None:
         started.wait(10.0)
-        while not (give_up.is_set() or all([session.interrupted for session in mine])):
+        while not (give_up.is_set() or all(session.interrupted for session in mine)):
             pass
 
     async def end_all() -> None:
@@ -87,6 +87,22 @@ async def test_the_flag_is_read_in_threads(engine: Engine, other: Engine) -> Non
     await asyncio.gather(*polls, end_all())
     assert not give_up.is_set()
     assert all(session.interrupted for session in sessions)
+
+
+async def test_an_end_that_is_heard_during_the_first_look_in_a_thread_stands(engine: Engine) -> None:
+    session = await engine.open()
+
+    def look() -> bool:
+        session._flag(ended=False)  # as the first look does, and then the loop's thread is faster
+        asyncio.run_coroutine_threadsafe(session.interrupt(), loop).result(10.0)
+        session._flag(ended=False)
+        engine._following._on_loop(engine._following._hold, session)
+        return session.interrupted
+
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(look)
+    await settle()
+    assert flag(session)
 
 
 async def test_a_purged_session_has_ended_for_its_holders(engine: Engine, clock: ManualClock) -> None:

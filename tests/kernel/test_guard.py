@@ -18,7 +18,7 @@ from .jobs import Source
 
 async def _read_all(session: Session, source: AsyncIterator[int], seen: list[int]) -> None:
     async for number in session.guard(source):
-        seen.append(number)
+        seen += [number]
 
 
 async def test_a_stream_passes(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -247,18 +248,43 @@ async def test_an_ending_of_an_earlier_life_stops_no_work_of_a_later_one(
     engine: Engine, other: Engine, clock: ManualClock
 ) -> None:
     first = await engine.open(kind="chat", name="main")
-    await engine.close(first.id)  # the log tells of it later
+    await first.close()
+    earlier = (await engine.history(first.id))[-1]
     clock.set(clock.now() + 1.0)
     second = await engine.open(kind="chat", name="main")
     async with Job(second) as job:
         waiting = asyncio.create_task(second.wait_interrupted())
         await settle()
-        assert not (second.interrupted or job.cancelled or waiting.done())
+        engine._following.heard(earlier)  # the log may tell of it late
+        await settle()
+        assert (second.interrupted, job.cancelled, waiting.done()) == (False, False, False)
         await other.interrupt(second.id, "now")
         assert await asyncio.wait_for(waiting, 5.0)
         await job.task
     assert isinstance(job.error, SessionEnded)
     assert job.error.reason == "now"
+
+
+async def test_interrupt_all_stops_the_work_of_its_own_process(engine: Engine, clock: ManualClock) -> None:
+    sessions = [await engine.open() for _ in range(3)]
+    clock.set(clock.now() + 1.0)
+    async with Job(sessions[0]) as first, Job(sessions[1]) as second:
+        waiting = asyncio.create_task(sessions[2].wait_interrupted())
+        await settle()
+        assert await engine.interrupt_all("shutdown") == 3
+        await asyncio.gather(first.task, second.task)
+        assert await asyncio.wait_for(waiting, 5.0)
+    assert [job.error.reason for job in (first, second) if job.error] == ["shutdown"] * 2
+
+
+async def test_a_block_that_swallows_what_a_verb_says_is_cancelled_all_the_same(engine: Engine, other: Engine) -> None:
+    session = await engine.open()
+    with pytest.raises(Interrupted):
+        async with session.running():
+            await other.interrupt(session.id)
+            with suppress(SessionEnded):
+                await session.update(1)  # says so; the block is cancelled all the same
+            await anyio.sleep_forever()
 
 
 async def test_work_that_could_not_begin_is_not_registered(

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from insession import ConfigurationError, Engine, Kind, State, StoreUnavailable
+from insession import ConfigurationError, Engine, Kind, SessionNotFound, State, StoreUnavailable
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
@@ -206,3 +206,42 @@ async def test_the_follower_outlives_a_store_that_is_away(
         faulty.down = False
         await clock.advance(1.1)
         assert session.interrupted
+
+
+async def test_an_engine_that_cannot_begin_closes_its_store(faulty: FaultyStore, clock: ManualClock) -> None:
+    closed: list[bool] = []
+
+    async def noted() -> None:
+        closed.append(True)
+
+    async def fail(*_: object) -> NoReturn:
+        raise StoreUnavailable("the log cannot be read")
+
+    faulty.close = noted  # type: ignore[method-assign]
+    faulty.events = fail  # type: ignore[assignment, method-assign]
+    with pytest.raises(StoreUnavailable):
+        await Engine(faulty, clock=clock).__aenter__()
+    assert closed == [True]
+
+
+async def test_an_engine_leaves_though_its_store_is_away(
+    faulty: FaultyStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Engine(faulty, clock=clock, kinds=[Kind("call", recovery="keep")]) as engine:
+        await engine.open(kind="call")
+        faulty.down = True
+    assert "could not say good-bye" in caplog.text
+
+
+async def test_purging_goes_on_after_the_store_was_away(
+    shaky: Engine, faulty: FaultyStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await shaky.open(kind="short")
+    await session.close()
+    faulty.down = True
+    await clock.advance(61.0)
+    assert "purging has to wait" in caplog.text
+    faulty.down = False
+    await clock.advance(61.0)
+    with pytest.raises(SessionNotFound):
+        await shaky.get(session.id)

@@ -16,10 +16,20 @@ from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
 
 
-async def _until(number: int, seen: list[Event]) -> None:
-    async with asyncio.timeout(5.0):
-        while len(seen) < number:
-            await asyncio.sleep(0.001)
+class Seen(list[Event]):
+    """Events as they are told, in any thread, until so many have come."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number, self._loop, self._all = number, asyncio.get_running_loop(), asyncio.Event()
+
+    def add(self, event: Event) -> None:
+        self.append(event)
+        if len(self) == self._number:
+            self._loop.call_soon_threadsafe(self._all.set)
+
+    async def all(self) -> None:
+        await asyncio.wait_for(self._all.wait(), 5.0)
 
 
 async def test_an_observer_is_told(engine: Engine, other: Engine) -> None:
@@ -130,33 +140,33 @@ async def test_a_slow_observer_costs_nobody_else(engine: Engine) -> None:
 
 
 async def test_a_plain_function_runs_in_a_thread(engine: Engine) -> None:
-    seen: list[Event] = []
+    seen = Seen(2)
     threads: set[int] = set()
 
     def observe(event: Event) -> None:
         threads.add(threading.get_ident())
-        seen.append(event)
+        seen.add(event)
 
     async with engine.observe(observe):
         session = await engine.open()
         await session.close()
-        await _until(2, seen)
+        await seen.all()
     assert threading.get_ident() not in threads
     assert [event.type for event in seen] == ["opened", "closed"]
 
 
 async def test_what_a_plain_function_gives_to_wait_for_is_waited_for(engine: Engine) -> None:
-    seen: list[Event] = []
+    seen = Seen(2)
 
     async def observe(event: Event) -> None:
-        seen.append(event)
+        seen.add(event)
 
     def partly(event: Event) -> Awaitable[None]:
         return observe(event)
 
     async with engine.observe(partly), engine.observe(functools.partial(observe)):
         await engine.open()
-        await _until(2, seen)
+        await seen.all()
     assert [event.type for event in seen] == ["opened"] * 2
 
 

@@ -176,3 +176,17 @@ async def test_what_is_owed_is_found_after_the_store_was_away(clock: ManualClock
         assert called == {}
         await clock.advance(2.0)
         assert called == {session.id: 1}
+
+
+async def test_a_node_is_touched_again_after_the_store_was_away(
+    clock: ManualClock, faulty: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Engine(faulty, clock=clock, kinds=KINDS) as engine:
+        await engine.open(kind="ends")
+        faulty.down = True
+        await clock.advance(6.0)
+        assert "could not be touched" in caplog.text
+        faulty.down = False
+        for _ in range(4):
+            await clock.advance(5.0)
+        assert len(await engine.nodes()) == 1

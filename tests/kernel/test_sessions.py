@@ -305,3 +305,13 @@ async def test_a_handle_that_does_not_know_its_end_changes_no_later_life(
         await first[2].touch()
     again = await other.get(second.id)
     assert (again.state, again.touched) == (State.ACTIVE, second.touched)
+
+
+async def test_a_handle_of_what_was_purged(engine: Engine, other: Engine, clock: ManualClock) -> None:
+    session = await engine.open(kind="short", data=1)
+    await other.close(session.id)
+    clock.set(clock.now() + 11.0)
+    await other.purge()
+    for verb in (session.update(2), session.touch(), session.refresh(), session.close()):
+        with pytest.raises(SessionNotFound):
+            await verb

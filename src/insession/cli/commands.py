@@ -45,7 +45,7 @@ _EPILOG: Final = (
 )
 PAGE: Final = 500
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="insession", no_args_is_help=True, add_completion=False, epilog=_EPILOG, pretty_exceptions_enable=False
 )
 Store = Annotated[str | None, typer.Option("--store", help="URL of a store, such as sqlite:///insession.db.")]

@@ -35,7 +35,7 @@ class Display:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+        self.console: Console = _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
     def line(self, value: Any) -> None:
         """One JSON object on a line, at once."""

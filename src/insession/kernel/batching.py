@@ -49,8 +49,8 @@ class Batcher:
         self._under_way = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self.batches = 0
-        self.sent = 0
+        self.batches: int = 0
+        self.sent: int = 0
 
     def send(self, *operations: Operation, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue operations that belong together; the future gives their answers (of one: its answer).

@@ -35,8 +35,8 @@ class Waker:
     __slots__ = ("__weakref__", "_future", "_set", "leases", "types")
 
     def __init__(self, types: Collection[EventType], *, leases: bool = False) -> None:
-        self.types = frozenset(types)
-        self.leases = leases
+        self.types: frozenset[EventType] = frozenset(types)
+        self.leases: bool = leases
         self._set = False
         self._future: asyncio.Future[None] | None = None
 

@@ -136,6 +136,9 @@ class Following:
                 self._loop.call_soon_threadsafe(call, *args)
 
     def _hold(self, session: Session) -> None:
+        if not session.record.live:
+            session._flag(ended=True)  # it heard of its end while another thread looked for the first time
+            return
         self._bury()
         ref = _Ref(session, self._dead.append)
         ref.id = session.id

@@ -57,7 +57,7 @@ class Interpreter:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self.handed_on = False
+        self.handed_on: bool = False
         """Whether a lease was given back while somebody waited, since the store last looked."""
         self._meaning: dict[type[Any], Callable[[Any], Answer]] = {
             Load: self._load,

@@ -72,7 +72,7 @@ class Life:
         if index_key is not None and (type(index_key) is not bytes or not 1 <= len(index_key) <= LONGEST_INDEX_KEY):
             raise ConfigurationError(f"index_key: is 1 to {LONGEST_INDEX_KEY} secret bytes")
         self.store = store
-        self.name = secrets.token_hex(6)
+        self.name: str = secrets.token_hex(6)
         """Stands in events as ``node``, so that a process knows its own."""
         self.most_data = most_data
         self._given_clock = clock

@@ -49,7 +49,7 @@ class Locks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.held: dict[str, Lock] = {}
-        self.looks = 0
+        self.looks: int = 0
         """So often something was handed on: who asked before that, and has no future yet, asks again."""
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
@@ -128,9 +128,9 @@ class Lock:
         grace: float = 1.0,
     ) -> None:
         self._engine = engine
-        self.name = check_text(name, "name")
-        self.ttl = check_seconds(ttl, "ttl", least=0.001)
-        self.wait = None if wait is None else check_seconds(wait, "wait")
+        self.name: str = check_text(name, "name")
+        self.ttl: float = check_seconds(ttl, "ttl", least=0.001)
+        self.wait: float | None = None if wait is None else check_seconds(wait, "wait")
         if queue is not None and (queue != 0 or isinstance(queue, bool)):
             check_count(queue, "queue", MOST_WAITING)
         if type(note) not in {bytes, type(None)} or len(note or b"") > engine.most_data:
@@ -143,9 +143,11 @@ class Lock:
             "grace": check_seconds(grace, "grace"),
             "node": engine.name,
         }
-        self.ticket = ""
+        self.ticket: str = ""
         self.error: LeaseError | None = None
         self.notes: tuple[bytes, ...] = ()
+        self.until: float = 0.0
+        """When it runs out unless it is renewed."""
         self._token = 0
         self._alarm: Alarm | None = None
 

@@ -51,7 +51,7 @@ class Subscription:
         self._threads = anyio.CapacityLimiter(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self.failures = 0
+        self.failures: int = 0
 
     async def __aenter__(self) -> Self:
         await self._stream.start()

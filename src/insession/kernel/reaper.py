@@ -29,7 +29,7 @@ class Reaper:
         self._engine = engine
         self._earlier = asyncio.Event()
         self._jitter = 0.0 if End in engine.store.immediate else _JITTER
-        self.look = 0.0
+        self.look: float = 0.0
         """When it looks next."""
 
     def note(self, due: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
@@ -27,15 +27,15 @@ class Work:
     __slots__ = ("alarm", "grace", "group", "name", "outcome", "scope", "session", "task")
 
     def __init__(self, session: Session, grace: float) -> None:
-        self.session = session
-        self.grace = grace
+        self.session: Session = session
+        self.grace: float = grace
         self.scope: anyio.CancelScope | None = None
         self.outcome: Outcome | None = None
         self.group: list[Work] = []
         """All work of this process that the same ending stopped; empty while the session lives."""
         self.alarm: Alarm | None = None
-        self.task = asyncio.current_task()
-        self.name = "?" if self.task is None else self.task.get_name()
+        self.task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.name: str = "?" if self.task is None else self.task.get_name()
 
 
 class _Stopped(Exception):

@@ -38,7 +38,7 @@ class Reading:
         self._store = store
         self._stream = stream
         self._types = types
-        self.cursor = cursor
+        self.cursor: str = cursor
 
     async def next(self) -> Logged:
         """The next, as soon as it is there. Cancelled while it waits, it has taken nothing."""

@@ -43,11 +43,11 @@ class FaultyStore:
     def __init__(self, store: Store, *, immediate: bool = False) -> None:
         self.store = store
         self.immediate: frozenset[type[Operation]] = store.immediate if immediate else frozenset()
-        self.most = store.most
+        self.most: int = store.most
         self.plan: deque[Fault] = deque()
-        self.trips = 0
+        self.trips: int = 0
         """Batches that came, whatever became of them."""
-        self.reads = 0
+        self.reads: int = 0
         """Pages of the log that were asked for."""
         self.operations: Counter[type[Any]] = Counter()
         """Operations that came, by type."""

@@ -22,7 +22,7 @@ class Changes:
     def __init__(self, path: str) -> None:
         self._path = path
         self._stamp = self._look()
-        self.stopped = threading.Event()
+        self.stopped: threading.Event = threading.Event()
 
     def arm(self) -> None:
         """Be told of what changes from now on, also if the file is another one by now."""

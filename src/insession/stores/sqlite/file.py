@@ -45,9 +45,9 @@ class File:
     """A path, and what a connection to it needs."""
 
     def __init__(self, path: str, synchronous: Synchronous, *, patience: float = PATIENCE) -> None:
-        self.path = os.path.realpath(path)
+        self.path: str = os.path.realpath(path)
         # As SQLite names it, beside the file that a link leads to.
-        self.log = self.path + "-wal"
+        self.log: str = self.path + "-wal"
         self.synchronous = synchronous
         self.patience = patience
 

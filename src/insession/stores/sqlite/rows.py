@@ -13,12 +13,16 @@ from insession.kernel.leases import Lease, last_until
 from insession.kernel.operations import (
     Commit,
     End,
+    Find,
+    Index,
     Load,
     Operation,
+    Pick,
     Put,
     Touch,
 )
-from insession.kernel.record import Item, Record
+from insession.kernel.record import Item, Record, State
+from insession.kernel.rows import Place
 
 from .sessions import Sessions
 from .statements import Statements, event_row, item_of, item_row, json_list, lease_from, lease_to
@@ -40,15 +44,18 @@ class Rows:
         self._sessions = sessions = Sessions(cursor, sql)
         self.record: Callable[[str], Record | None] = sessions.record
         self.write: Callable[[Record, Record | None], None] = sessions.write
-        self.drop, self.walk, self.due, self.next_due = (
-            sessions.drop,
-            sessions.walk,
-            sessions.due,
-            sessions.next_due,
-        )
-        self.count, self.kinds = sessions.count, sessions.kinds
-        self.first = self.position = self.handed = 0
-        """The log's bounds, and how often a lease was handed on."""
+        self.drop: Callable[[Record], None] = sessions.drop
+        self.walk: Callable[[Pick | Find, str, State, Place | None, int], Sequence[Record]] = sessions.walk
+        self.due: Callable[[str, float, int], Sequence[Record]] = sessions.due
+        self.next_due: Callable[[Iterable[str]], float] = sessions.next_due
+        self.count: Callable[[Index, str | None, str, State], int] = sessions.count
+        self.kinds: Callable[[], Iterable[str]] = sessions.kinds
+        self.first: int = 0
+        """The first position that the log still has,"""
+        self.position: int = 0
+        """and its last one."""
+        self.handed: int = 0
+        """How often a lease was handed on."""
         self._number = self._reserved = 0
         self._saved: tuple[Any, ...] = ()
         self.types: set[EventType] = set()

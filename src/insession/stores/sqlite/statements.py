@@ -55,12 +55,12 @@ class Statements:
 
         self._sql = sql
         self._updates: dict[tuple[bool, ...], str] = {}
-        self.exists = sql("SELECT 1 FROM sqlite_schema WHERE name = 'state_$'")
-        self.schema = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
-        self.first_state = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
-        self.state = sql("SELECT number, first, position, handed, counts FROM state_$")
-        self.save_state = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
-        self.epoch = sql("SELECT epoch FROM state_$")
+        self.exists: str = sql("SELECT 1 FROM sqlite_schema WHERE name = 'state_$'")
+        self.schema: str = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
+        self.first_state: str = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
+        self.state: str = sql("SELECT number, first, position, handed, counts FROM state_$")
+        self.save_state: str = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
+        self.epoch: str = sql("SELECT epoch FROM state_$")
         self._of_records()
         self._of_items()
         self._of_log()
@@ -68,76 +68,78 @@ class Statements:
     def _of_records(self) -> None:
         sql = self._sql
         wanted = "FROM json_each(?) AS wanted CROSS JOIN"
-        self.record = sql("SELECT {record} FROM sessions_$ AS s WHERE s.id = ?")
-        self.records = sql("SELECT {record} " + wanted + " sessions_$ AS s ON s.id = wanted.value")
+        self.record: str = sql("SELECT {record} FROM sessions_$ AS s WHERE s.id = ?")
+        self.records: str = sql("SELECT {record} " + wanted + " sessions_$ AS s ON s.id = wanted.value")
         marks = ", ".join("?" * (len(COLUMNS) + 1))
-        self.insert = sql("INSERT INTO sessions_$ VALUES (!)").replace("!", marks)
-        self.delete = sql("DELETE FROM sessions_$ WHERE number = ?")
-        self.put_bulk = sql("INSERT OR REPLACE INTO bulk_$ VALUES (?, ?)")
-        self.delete_bulk = sql("DELETE FROM bulk_$ WHERE number = ?")
+        self.insert: str = sql("INSERT INTO sessions_$ VALUES (!)").replace("!", marks)
+        self.delete: str = sql("DELETE FROM sessions_$ WHERE number = ?")
+        self.put_bulk: str = sql("INSERT OR REPLACE INTO bulk_$ VALUES (?, ?)")
+        self.delete_bulk: str = sql("DELETE FROM bulk_$ WHERE number = ?")
         walk = "SELECT {record} FROM sessions_$ AS s INDEXED BY "
-        self.ranked = sql(walk + "ranked_$ WHERE {page}")
-        self.finish = sql(walk + "finish_$ WHERE finish = 1 AND {page}")
-        self.owned = sql(walk + "owned_$ WHERE owner = ? AND {page}")
-        self.placed = sql(walk + "placed_$ WHERE node = ? AND {page}")
+        self.ranked: str = sql(walk + "ranked_$ WHERE {page}")
+        self.finish: str = sql(walk + "finish_$ WHERE finish = 1 AND {page}")
+        self.owned: str = sql(walk + "owned_$ WHERE owner = ? AND {page}")
+        self.placed: str = sql(walk + "placed_$ WHERE node = ? AND {page}")
         sweep = " INDEXED BY sweep_$ WHERE kind = ? AND look <= ? ORDER BY look, id LIMIT ?"
-        self.due = sql("SELECT {record} FROM sessions_$ AS s!").replace("!", sql(sweep))
-        self.looks = sql("SELECT number, state, due, look FROM sessions_$!").replace("!", sql(sweep))
-        self.look_again = sql("UPDATE sessions_$ SET look = ? WHERE number = ?")
+        self.due: str = sql("SELECT {record} FROM sessions_$ AS s!").replace("!", sql(sweep))
+        self.looks: str = sql("SELECT number, state, due, look FROM sessions_$!").replace("!", sql(sweep))
+        self.look_again: str = sql("UPDATE sessions_$ SET look = ? WHERE number = ?")
         count = "SELECT count(*) FROM sessions_$ INDEXED BY "
-        self.count_owned = sql(count + "owned_$ WHERE owner = ? AND kind = ? AND state = ?")
-        self.counts_owned = sql(
+        self.count_owned: str = sql(count + "owned_$ WHERE owner = ? AND kind = ? AND state = ?")
+        self.counts_owned: str = sql(
             "SELECT wanted.value, (SELECT count(*) FROM sessions_$ INDEXED BY owned_$ "
             "WHERE owner = wanted.value AND kind = ? AND state = 0) FROM json_each(?) AS wanted"
         )
-        self.count_placed = sql(count + "placed_$ WHERE node = ? AND kind = ? AND state = ?")
-        self.count_finish = sql(count + "finish_$ WHERE finish = 1 AND kind = ? AND state = ?")
+        self.count_placed: str = sql(count + "placed_$ WHERE node = ? AND kind = ? AND state = ?")
+        self.count_finish: str = sql(count + "finish_$ WHERE finish = 1 AND kind = ? AND state = ?")
 
     def _of_items(self) -> None:
         sql = self._sql
         wanted = "FROM json_each(?) AS wanted CROSS JOIN"
-        self.item = sql("SELECT {item} FROM items_$ AS i WHERE i.key = ?")
-        self.items = sql("SELECT {item} " + wanted + " items_$ AS i ON i.key = wanted.value")
-        self.put_item = sql(
+        self.item: str = sql("SELECT {item} FROM items_$ AS i WHERE i.key = ?")
+        self.items: str = sql("SELECT {item} " + wanted + " items_$ AS i ON i.key = wanted.value")
+        self.put_item: str = sql(
             "INSERT INTO items_$ VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
             "version = excluded.version, changes = excluded.changes, owner = excluded.owner, "
             "expires = excluded.expires, data = excluded.data"
         )
-        self.delete_item = sql("DELETE FROM items_$ WHERE key = ?")
+        self.delete_item: str = sql("DELETE FROM items_$ WHERE key = ?")
         page = "SELECT {item} FROM items_$ AS i "
-        self.items_from = sql(page + "WHERE key >= ? AND key < ? ORDER BY key LIMIT ?")
-        self.items_after = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
-        self.items_owned = sql(page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?")
-        self.items_expired = sql(
+        self.items_from: str = sql(page + "WHERE key >= ? AND key < ? ORDER BY key LIMIT ?")
+        self.items_after: str = sql(page + "WHERE key > ? AND key < ? ORDER BY key LIMIT ?")
+        self.items_owned: str = sql(page + "INDEXED BY items_owned_$ WHERE owner = ? AND key > ? ORDER BY key LIMIT ?")
+        self.items_expired: str = sql(
             page + "INDEXED BY items_expire_$ WHERE expires <= ? AND expires < 9e999 ORDER BY expires, key LIMIT ?"
         )
-        self.lease = sql("SELECT body FROM leases_$ WHERE name = ?")
-        self.put_lease = sql(
+        self.lease: str = sql("SELECT body FROM leases_$ WHERE name = ?")
+        self.put_lease: str = sql(
             "INSERT INTO leases_$ VALUES (?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET body = excluded.body, until = excluded.until"
         )
-        self.leases_over = sql("SELECT body FROM leases_$ WHERE until <= ? LIMIT ?")
-        self.delete_lease = sql("DELETE FROM leases_$ WHERE name = ?")
-        self.leases_from = sql("SELECT body FROM leases_$ WHERE name >= ? AND name < ? ORDER BY name LIMIT ?")
-        self.leases_after = sql("SELECT body FROM leases_$ WHERE name > ? AND name < ? ORDER BY name LIMIT ?")
+        self.leases_over: str = sql("SELECT body FROM leases_$ WHERE until <= ? LIMIT ?")
+        self.delete_lease: str = sql("DELETE FROM leases_$ WHERE name = ?")
+        self.leases_from: str = sql("SELECT body FROM leases_$ WHERE name >= ? AND name < ? ORDER BY name LIMIT ?")
+        self.leases_after: str = sql("SELECT body FROM leases_$ WHERE name > ? AND name < ? ORDER BY name LIMIT ?")
 
     def _of_log(self) -> None:
         sql = self._sql
-        self.append = sql("INSERT INTO events_$ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        self.bounds = sql("SELECT first, position FROM state_$")
-        self.events = sql("SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?")
-        self.events_of = sql(
+        self.append: str = sql("INSERT INTO events_$ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        self.bounds: str = sql("SELECT first, position FROM state_$")
+        self.events: str = sql(
+            "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+        )
+        self.events_of: str = sql(
             "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? "
             "AND type IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?"
         )
-        self.heads = sql("SELECT position, time FROM events_$ ORDER BY position LIMIT ?")
-        self.trim = sql("DELETE FROM events_$ WHERE position < ?")
-        self.forget = sql(
+        self.heads: str = sql("SELECT position, time FROM events_$ ORDER BY position LIMIT ?")
+        self.trim: str = sql("DELETE FROM events_$ WHERE position < ?")
+        self.forget: str = sql(
             "DELETE FROM events_$ WHERE position IN "
             "(SELECT position FROM events_$ WHERE owner = ? ORDER BY position LIMIT ?)"
         )
-        self.sight = sql("SELECT position, handed FROM state_$")
-        self.types = sql("SELECT DISTINCT type FROM events_$ WHERE position > ? AND position <= ?")
+        self.sight: str = sql("SELECT position, handed FROM state_$")
+        self.types: str = sql("SELECT DISTINCT type FROM events_$ WHERE position > ? AND position <= ?")
 
     def update(self, changed: tuple[bool, ...]) -> str:
         """The statement that writes these columns of a session; indexes without them stay as they are."""

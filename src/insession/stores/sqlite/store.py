@@ -61,7 +61,7 @@ class SQLiteStore:
         self._file = File(os.fspath(path), synchronous, patience=patience)
         self._sql = Statements(check_namespace(namespace))
         self._given = clock
-        self.clock = clock or Clock()
+        self.clock: Clock = clock or Clock()
         """What it tells time by; unless one was given, all processes of this host tell the same."""
         self._retention = retention
         self._wakers = Wakers()

@@ -37,7 +37,7 @@ class Transactions:
         self._sight = sight
         self.types: set[EventType] = set()
         """Of the events that the last outcomes brought."""
-        self.handed_on = False
+        self.handed_on: bool = False
         """Whether they handed a lease on."""
         self._use(connection)
 
@@ -48,7 +48,7 @@ class Transactions:
         self._interpreter = Interpreter(self._rows)
         self._version: int | None = None
         self._changes = connection.total_changes
-        self.away = 0
+        self.away: int = 0
         """About how many pages of the write-ahead log are not brought home."""
         self._restarts = False
 

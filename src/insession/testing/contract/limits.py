@@ -8,6 +8,7 @@ import pytest
 
 from insession.kernel.contract import Store
 from insession.kernel.events import EventType
+from insession.kernel.limits import Limit
 from insession.kernel.operations import Commit, Count, Counted, Done, Put, Refused, Touch, Why
 from insession.kernel.record import NEVER, Record, State
 from insession.testing.clock import ManualClock
@@ -182,7 +183,7 @@ class KindLimits(Suite):
 class TwoLimits(Suite):
     """Limits over owner and kind at once."""
 
-    limits = (limit(1, "oldest"), limit(3, over="kind"))
+    limits: tuple[Limit, ...] = (limit(1, "oldest"), limit(3, over="kind"))
     """One of an owner, which evicts, and three of the kind, which refuse."""
 
     async def test_what_one_limit_evicts_makes_room_under_the_other(self, store: Store, clock: ManualClock) -> None:

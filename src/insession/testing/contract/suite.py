@@ -21,9 +21,9 @@ class Suite:
     data. The tests are asynchronous: let anyio's pytest plugin run them (``anyio_mode = "auto"``), on asyncio.
     """
 
-    lease_unit = 10.0
+    lease_unit: float = 10.0
     """Leases of the suite live for one such unit: with a clock of the server's own, at most 0.05."""
-    retention = 86_400.0
+    retention: float = 86_400.0
     """So long the store keeps events."""
     leases_by_clock = True
     """Whether leases go by the `clock`; else the suite waits for real."""

@@ -44,7 +44,7 @@ class Driver(RuleBasedStateMachine):
 
     seen: ClassVar[Counter[str]] = Counter()
     """How often each state was entered, over all runs of this class."""
-    retention = 86_400.0
+    retention: float = 86_400.0
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -52,21 +52,21 @@ class Driver(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock(1_000_000.0)
-        self.loop = asyncio.new_event_loop()
-        self.store = self.make_store(self.clock)
+        self.clock: ManualClock = ManualClock(1_000_000.0)
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.store: Store = self.make_store(self.clock)
         self.wait(self.store.open())
-        self.model = Model(self.seen)
-        self.numbers = Numbers()
+        self.model: Model = Model(self.seen)
+        self.numbers: Numbers = Numbers()
         self.tokens: dict[tuple[str, str], int] = {}
-        self.changes = 0
-        self.steps = 0
+        self.changes: int = 0
+        self.steps: int = 0
         self.last: list[Operation] = []
-        self.read = 0
+        self.read: int = 0
         self.positions: list[int | None] = []
-        self.tail = self.wait(self.store.events(None, 1, None)).cursor
+        self.tail: str = self.wait(self.store.events(None, 1, None)).cursor
         self.cursors: list[tuple[str, int]] = [(self.tail, 0)]
-        self.kept = 0
+        self.kept: int = 0
         self.alive: dict[str, bool] = {}
 
     def make_store(self, clock: ManualClock) -> Store:

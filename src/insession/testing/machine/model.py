@@ -63,8 +63,8 @@ class Model:
         self.locks: dict[str, Lock] = {}
         self.log: list[Event | None] = []
         self.seen = seen
-        self.number = 0
-        self.now = 0.0
+        self.number: int = 0
+        self.now: float = 0.0
         self.lives: set[str] = set()
         self._meaning: dict[type[Any], Callable[[Any], Answer]] = {
             Load: self._load,

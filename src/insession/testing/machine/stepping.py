@@ -67,8 +67,8 @@ class StoreMachine(Driver):
 
     def __init__(self) -> None:
         super().__init__()
-        self.crowded = False
-        self.forgot = False
+        self.crowded: bool = False
+        self.forgot: bool = False
 
     @rule(wishes=st.lists(intents.everything, min_size=1, max_size=6))
     def batch(self, wishes: list[Intent]) -> None:
