@@ -95,16 +95,20 @@ async def test_nothing_is_left_behind(store: MemoryStore, clock: ManualClock, ca
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_how_work_stopped_is_written_down_before_the_engine_closes(
-    faulty: FaultyStore, clock: ManualClock
-) -> None:
+async def test_how_work_stopped_is_written_down_before_closing(faulty: FaultyStore, clock: ManualClock) -> None:
     async with Engine(faulty, clock=clock) as engine:
         session = await engine.open()
-        async with Job(session) as job:
+        async with Job(session, stubborn=True) as job:
             await engine.interrupt(session.id)
+            faulty.hold()
+            counting = asyncio.create_task(engine.count())  # what is written from now on waits behind it
+            await settle()
+            job.let_go()
             await job.task
+        asyncio.get_running_loop().call_later(0.0, faulty.release)
+    await counting
     async with Engine(faulty, clock=clock) as engine:
-        assert (await engine.get(session.id)).stopped == "cancelled"
+        assert (await engine.get(session.id)).stopped == "returned"
 
 
 async def test_closing_while_work_runs_leaves_the_work_alone(
@@ -125,7 +129,9 @@ async def test_closing_while_work_runs_leaves_the_work_alone(
     assert "background task" not in caplog.text
 
 
-async def test_work_that_outlives_its_engine_is_not_written_down(store: MemoryStore, clock: ManualClock) -> None:
+async def test_work_that_outlives_its_engine_is_not_written_down(
+    store: MemoryStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Engine(store, clock=clock) as engine:
         session = await engine.open()
         job = Job(session, stubborn=True)
@@ -136,6 +142,7 @@ async def test_work_that_outlives_its_engine_is_not_written_down(store: MemorySt
     await job.task
     await settle()
     assert asyncio.all_tasks() <= before
+    assert "background task" not in caplog.text
     async with Engine(store, clock=clock) as again:
         assert (await again.get(session.id)).stopped is None
 

@@ -7,6 +7,8 @@ import functools
 import threading
 from collections.abc import Awaitable
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from insession import CursorTrimmed, Engine, Event, StoreUnavailable
@@ -176,11 +178,12 @@ async def test_threads_that_never_return_are_not_the_program_s(engine: Engine, c
     def block(_: Event) -> None:
         go.wait(10.0)
 
-    async with engine.observe(block) as subscription:
+    async with engine.observe(block) as subscription, engine.observe(block):
         for _ in range(50):
             await engine.open()
         await settle()
-        assert await asyncio.wait_for(asyncio.to_thread(lambda: 5), 5.0) == 5
+        with anyio.fail_after(5.0):
+            assert await anyio.to_thread.run_sync(lambda: 5) == 5
         await clock.advance(5.1)
         assert subscription.failures > 0
         go.set()

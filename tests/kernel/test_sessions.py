@@ -237,6 +237,17 @@ async def test_a_touch_on_its_way_does_not_undo_what_the_handle_learned(
     assert (await shaky.get(session.id)).data == 3
 
 
+async def test_a_handle_never_goes_back_to_what_it_knew_before(engine: Engine) -> None:
+    session = await engine.open(data=1)
+    before = session.record
+    await session.update(2)
+    session._learn(before)
+    assert session.data == 2
+    await session.close()
+    session._learn(before)
+    assert session.state is State.CLOSED
+
+
 async def test_limits_deny_and_evict(engine: Engine, clock: ManualClock) -> None:
     seats = [await engine.open(kind="seat", owner="ann") for _ in range(2)]
     with pytest.raises(LimitReached) as raised:

@@ -95,7 +95,6 @@ async def test_a_holder_of_an_earlier_life_cannot_save(engines: Two, clock: Manu
     assert later.data == {"life": 2}
 
 
-@pytest.mark.xfail(reason="a touch names the id only, so it reaches the later life", strict=False)
 async def test_a_holder_of_an_earlier_life_cannot_touch(engines: Two, clock: ManualClock) -> None:
     earlier, later = await _reopened(engines, clock)
     due = (await later.refresh()).deadlines.idle
@@ -105,7 +104,6 @@ async def test_a_holder_of_an_earlier_life_cannot_touch(engines: Two, clock: Man
     assert (await later.refresh()).deadlines.idle == due
 
 
-@pytest.mark.xfail(reason="a end names the id only, so it reaches the later life", strict=False)
 async def test_a_holder_of_an_earlier_life_cannot_end(engines: Two, clock: ManualClock) -> None:
     earlier, later = await _reopened(engines, clock)
     assert not await earlier.close("late")

@@ -17,7 +17,10 @@ from tests.processes.test_nodes import lose_a_node
 from tests.processes.test_reading import read_while_others_write
 
 SEED = 20_260
-MACHINE, FULL_MACHINE = 60.0, 600.0
+EXAMPLES = 300
+"""Of each machine in the bounded form, which does the same every time."""
+FULL_MACHINE = 600.0
+"""Seconds of each machine in the long form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ async def _crowds(folder: Path) -> None:
             await crowd_of_processes(below, policy, processes=4)
 
 
-def _machine(name: str, seconds: float) -> Callable[[Path], str]:
+def _machine(name: str, *, full: bool) -> Callable[[Path], str]:
     def run(_: Path) -> str:
         from insession.testing import machine
 
-        seen = machine.run(seconds, SEED, machine=getattr(machine, name))
+        found = getattr(machine, name)
+        if full:
+            seen = machine.run(FULL_MACHINE, SEED, machine=found)
+        else:
+            seen = machine.run_machine(found, examples=EXAMPLES, seed=SEED, shrink=False)
         never = [state for state in machine.STATES if not seen[state]]
         assert not never, f"never met: {never}"
         return ", ".join(f"{state} {seen[state]:,}" for state in machine.STATES)
@@ -65,7 +72,7 @@ def _machine(name: str, seconds: float) -> Callable[[Path], str]:
 
 def parts(*, full: bool) -> list[Part]:
     """All of them, the short ones first."""
-    machine = FULL_MACHINE if full else MACHINE
+    machine = FULL_MACHINE if full else 30.0
     each = 4 if full else 1
     return [
         Part("200 opens of one owner in 4 processes, each policy, 5 times", 20, _awaited(_crowds)),
@@ -76,6 +83,6 @@ def parts(*, full: bool) -> list[Part]:
         Part("a reader beside two writers", 60, _awaited(lambda one: read_while_others_write(one, 300, 50 * each))),
         Part("10,000 increments in 4 processes", 60, _awaited(lambda one: count_up(one, 10_000 * each))),
         Part("kill -9, 50 times", 60, _awaited(_kill)),
-        Part("the machine on memory", machine + 30, _machine("MemoryMachine", machine)),
-        Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", machine)),
+        Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
+        Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

@@ -187,7 +187,7 @@ class Rows:
             return lease
 
     def keep_lease(self, name: str, lease: Lease | None) -> None:
-        if lease is not self._leases.get(name):
+        if name not in self._leases or lease is not self._leases[name]:
             self._leases[name] = lease
             self._leases_changed[name] = None
 

@@ -33,7 +33,7 @@ for _topic in (
     pytest.register_assert_rewrite(f"{__name__}.{_topic}")
 
 from .batches import Batches  # noqa: E402
-from .endings import Endings, Expiry, Picks, Touches  # noqa: E402
+from .endings import Endings, Expiry, Lives, Picks, Touches  # noqa: E402
 from .fences import Displacement, Fences  # noqa: E402
 from .items import ItemPages, ItemRepeats, Items, UnderAnId  # noqa: E402
 from .leases import Leases, Notes  # noqa: E402
@@ -45,7 +45,7 @@ from .suite import Suite  # noqa: E402
 
 TOPICS: Final[tuple[type[Suite], ...]] = (
     *(Guards, Patches, Versions, Repeats, Refusals),
-    *(Endings, Picks, Expiry, Touches),
+    *(Endings, Lives, Picks, Expiry, Touches),
     *(Limits, KindLimits, TwoLimits),
     *(Items, ItemRepeats, UnderAnId, ItemPages),
     *(Leases, Notes, Displacement, Fences),
@@ -57,7 +57,7 @@ TOPICS: Final[tuple[type[Suite], ...]] = (
 
 class StoreContract(
     Guards, Patches, Versions, Repeats, Refusals,
-    Endings, Picks, Expiry, Touches,
+    Endings, Lives, Picks, Expiry, Touches,
     Limits, KindLimits, TwoLimits,
     Items, ItemRepeats, UnderAnId, ItemPages,
     Leases, Notes, Displacement, Fences,

@@ -10,7 +10,7 @@ from insession.kernel.contract import Store
 from insession.kernel.events import ENDINGS, EventType
 from insession.kernel.operations import Done, End, Ends, Guard, Index, Pick, Refused, Touch, Touched, Why
 from insession.kernel.record import NEVER, NODE_KIND, Record, State
-from insession.kernel.rules import ENDING_EVENT
+from insession.kernel.rules import ENDING_EVENT, life_before
 from insession.testing.clock import ManualClock
 
 from .samples import (
@@ -112,6 +112,32 @@ class Endings(Suite):
         assert isinstance(first, Ends)
         assert isinstance(second, Done)
         assert (await the_record(store, old.id)).data == b"new"
+
+
+class Lives(Suite):
+    """An id that is opened again is another life; what is meant for the earlier one does not reach it."""
+
+    async def two(self, store: Store, clock: ManualClock) -> tuple[Record, Record]:
+        first = await opened(store, session("one", clock.now()))
+        await ended(store, end(first.id, ending(clock.now())))
+        clock.set(clock.now() + 1)
+        return first, await opened(store, session("one", clock.now()))
+
+    async def test_ending_for_an_earlier_life(self, store: Store, clock: ManualClock) -> None:
+        first, second = await self.two(store, clock)
+        late = End(Pick("id", first.id, before=life_before(first)), ending(clock.now()))
+        assert await refused(store, late, Why.STALE) == second
+        assert await the_record(store, first.id) == second
+        own = End(Pick("id", first.id, before=life_before(second)), ending(clock.now()))
+        assert await ended(store, own) == (first.id,)
+
+    async def test_touch_for_an_earlier_life(self, store: Store, clock: ManualClock) -> None:
+        first, second = await self.two(store, clock)
+        late = Touch(first.id, clock.now() + 5, 0.0, life_before(first))
+        assert await refused(store, late, Why.STALE) == second
+        assert await the_record(store, first.id) == second
+        own = Touch(first.id, clock.now() + 5, 0.0, life_before(second))
+        assert await due_after(store, own) == second.due + 5
 
 
 class Picks(Suite):

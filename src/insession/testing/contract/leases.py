@@ -7,9 +7,11 @@ from typing import Any
 from insession.kernel.contract import Store
 from insession.kernel.operations import (
     Acquire,
+    Counted,
     Fence,
     Granted,
     LeaseView,
+    Purge,
     Release,
     Released,
     Renew,
@@ -200,6 +202,15 @@ class Leases(LeaseSuite):
         await refused(store, self.renewing("a", 0, clock), Why.LOST)
         assert await everything(store, "lease") == []
 
+    async def test_one_that_everybody_let_run_out_is_purged(self, store: Store, clock: ManualClock) -> None:
+        await self.hold(store, "a", clock)
+        await self.queue_up(store, "b", clock)
+        await ask(store, Purge(clock.now()), Counted)
+        assert await everything(store, "lease") == [LeaseView(LOCK, ("a",), ("b",))]
+        await self.age_leases(clock, 2)
+        await ask(store, Purge(clock.now()), Counted)
+        assert await everything(store, "lease") == []
+
     async def test_names_do_not_mix(self, store: Store, clock: ManualClock) -> None:
         await self.hold(store, "a", clock)
         await ask(store, Acquire("lock/two", "b", clock.now(), self.lease_unit), Granted)
@@ -240,6 +251,14 @@ class Notes(LeaseSuite):
         await refused(store, self.want("b", clock, note=b"from b", again=True), Why.TAKEN)
         assert await everything(store, "lease") == []
         await self.hold(store, "b", clock, note=b"from b")
+
+    async def test_withdrawn_one_does_not_wait_again(self, store: Store, clock: ManualClock) -> None:
+        held = await self.hold(store, "a", clock)
+        await self.queue_up(store, "b", clock, note=b"from b", units=9)
+        await ask(store, self.renewing("a", held.token, clock, take=True), Granted)
+        await self.give_back(store, "b", clock)
+        await self.age_leases(clock, 1)
+        await self.hold(store, "c", clock)
 
     async def test_waits_again_in_front_if_the_lease_is_lost(self, store: Store, clock: ManualClock) -> None:
         held = await self.hold(store, "a", clock)

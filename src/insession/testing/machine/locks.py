@@ -176,4 +176,6 @@ class Lock:
         self.seen["handed_on"] += bool(self.queue and self.permit(ask.ticket, ask.at))
         self.holders = [one for one in self.holders if one.ticket != ask.ticket]
         self.queue = [one for one in self.queue if one.ticket != ask.ticket]
+        for note in [note for one in self.holders for note in one.notes if note.ticket == ask.ticket]:
+            note.until = ask.at  # it is done with, and does not wait again
         return Released(done=True, next=self.queue[0].ticket if self.queue else None)
