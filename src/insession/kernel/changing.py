@@ -14,7 +14,20 @@ from insession.kernel.codec import decode, encode
 from insession.kernel.events import ENDINGS, START
 from insession.kernel.kinds import Kind
 from insession.kernel.life import Life
-from insession.kernel.operations import Done, End, Ending, Ends, Operation, Pick, Refused, Touch, Touched, Why
+from insession.kernel.operations import (
+    Commit,
+    Done,
+    End,
+    Ending,
+    Ends,
+    Operation,
+    Patch,
+    Pick,
+    Refused,
+    Touch,
+    Touched,
+    Why,
+)
 from insession.kernel.record import NEVER, Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, as_this_life, ended_error
@@ -70,16 +83,23 @@ class Changing(Life):
             commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
             answer = await self._ask(commit)
             if isinstance(answer, Done):
-                # A touch of the same handle may have been faster.
-                touched = max(now if touch else record.touched, session.record.touched)
-                due = max(rules.due_at(touched, record.reach, record.absolute), record.due)
-                new = {"version": answer.versions[0], "change": commit.change, "touched": touched, "due": due}
-                session._learn(replace(record, data=encoded, **new))
+                session._learn(self._updated(session, record, commit, answer.versions[0]))
                 return data
             record = await self._raced(session, answer)
             if not callable(change):
                 raise Conflict(session.id, record.version)
         raise Conflict(session.id, record.version)
+
+    def _updated(self, session: Session, record: Record, commit: Commit, version: int) -> Record:
+        """The record after an update that is done: as the store has it, or as it follows from the commit."""
+        if Commit in self._immediate and (there := self._read_now(record.id)) is not None and there.version == version:
+            return there
+        patch = commit.patches[0]
+        assert isinstance(patch, Patch)
+        after = rules.patched(record, patch, commit.change, version)
+        # A touch of the same handle may have been faster.
+        touched = max(after.touched, session.record.touched)
+        return replace(after, touched=touched, due=max(rules.due_at(touched, after.reach, after.absolute), after.due))
 
     async def _raced(self, session: Session, refused: Refused) -> Record:
         """What is there instead, where it is still the same life of a live session; else the error that says so."""

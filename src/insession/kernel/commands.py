@@ -41,7 +41,8 @@ def new_record(
 ) -> Record:
     """The record of a session that begins now; ``deadlines`` are idle, absolute and the touch window."""
     idle, absolute, window = deadlines
-    reach = NEVER if idle is None else idle + window
+    # Without a window all sessions share the kind's own number: 24 bytes of each.
+    reach = NEVER if idle is None else idle + window if window else idle
     end = NEVER if absolute is None else now + absolute
     return Record(
         session_id,
