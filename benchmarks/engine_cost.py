@@ -43,7 +43,7 @@ async def verbs(engine: insession.Engine, store: NullStore) -> dict[str, tuple[V
         "update": (lambda: session.update(data), 1),
         "update by function": (lambda: session.update(lambda _: data), 1),
         "open": (lambda: engine.open(kind="device", owner="ann", data=data), 1),
-        "end": (session.close, 1),
+        "end": (lambda: engine.close(ID), 1),
         "item get": (lambda: items.get("notes/one"), 1),
         "item put": (lambda: items.put("notes/one", data), 1),
         "lock and release": (lambda: _lock_once(engine), 2),

@@ -111,8 +111,12 @@ class LeaseError(InsessionError):
 
 
 class LockTimeout(LeaseError):
-    """The lock was not granted in time, or its queue is full."""
+    """The lock was not granted in time, or its queue is full.
 
+    ``taken``: it will not be granted because a holder took the note over, and is done with it.
+    """
+
+    taken = False
     saying = "was not granted in time, or its queue is full"
 
 

@@ -65,8 +65,9 @@ class TestJudge:
         assert rules.judge(Guard.VERSION, record.version + 1, record, at) is not None
 
     @given(records(), TIMES)
-    def test_absent_passes_where_nobody_lives(self, record: Record, at: float) -> None:
-        assert (rules.judge(Guard.ABSENT, 0, record, at) is None) is (record.state is not State.ACTIVE)
+    def test_absent_passes_where_nobody_lives_and_nothing_is_owed(self, record: Record, at: float) -> None:
+        free = record.state is not State.ACTIVE and not record.finish
+        assert (rules.judge(Guard.ABSENT, 0, record, at) is None) is free
         assert rules.judge(Guard.ABSENT, 0, None, at) is None
 
     @pytest.mark.parametrize("guard", [Guard.VERSION, Guard.LIVE, Guard.DUE, Guard.ENDED, Guard.SAME])

@@ -198,16 +198,21 @@ class Lock:
     # ------------------------------------------------------------------ acquiring
 
     async def _acquire(self, deadline: float | None) -> None:
-        engine, again = self._engine, False
+        engine, again, now = self._engine, False, 0.0
         while True:
-            now, looks = engine.clock.now(), engine.locks.looks
+            asked, now, looks = now, engine.clock.now(), engine.locks.looks
             ask = Acquire(self.name, self.ticket, now, self.ttl, again=again, **self._options)
             answer = await engine._ask(ask)
             if isinstance(answer, Granted):
                 self._token, self.until = answer.token, now + self.ttl
                 return
             if not isinstance(answer, Waiting):
-                raise LockTimeout(self.name)
+                if again and now - asked >= self.ttl:
+                    again = False  # this process was away so long that the ticket ran out, and queues anew
+                    continue
+                refused = LockTimeout(self.name)
+                refused.taken = answer.why is Why.TAKEN
+                raise refused
             if deadline is not None and now >= deadline:
                 raise LockTimeout(self.name)
             # A ticket with a note may be taken over; one without goes on waiting, come what may.

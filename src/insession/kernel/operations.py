@@ -23,7 +23,10 @@ class Guard(enum.Enum):
     ANY = "any"
     """Items only: whatever is there."""
     ABSENT = "absent"
-    """No record, or an ended one, which is replaced. One that is due answers past due. Of an item: none, or expired."""
+    """No record, or an ended one, which is replaced (unless work after its ending is owed: stale).
+
+    One that is due answers past due. Of an item: none, or expired.
+    """
     VERSION = "version"
     """Live, not due, and of this version."""
     LIVE = "live"

@@ -59,9 +59,10 @@ def eviction(now: float, change: str, node: str) -> Ending:
 def judge(guard: Guard, version: int, record: Record | None, at: float) -> Refused | None:
     """Whether a change under this guard may be made of this record at time ``at``; None: it may."""
     if guard is _ABSENT:
-        if record is None or record.state is not _ACTIVE:
+        if record is None or (record.state is not _ACTIVE and not record.finish):
             return None
-        return Refused(Why.PAST_DUE if record.due <= at else Why.STALE, record)
+        past = record.state is _ACTIVE and record.due <= at
+        return Refused(Why.PAST_DUE if past else Why.STALE, record)
     if record is None:
         return Refused(Why.MISSING)
     if guard is _SAME:

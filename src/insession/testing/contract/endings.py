@@ -8,7 +8,7 @@ import pytest
 
 from insession.kernel.contract import Store
 from insession.kernel.events import ENDINGS, EventType
-from insession.kernel.operations import Done, End, Ends, Guard, Index, Pick, Refused, Touch, Touched, Why
+from insession.kernel.operations import Commit, Done, End, Ends, Guard, Index, Patch, Pick, Refused, Touch, Touched, Why
 from insession.kernel.record import NEVER, NODE_KIND, Record, State
 from insession.kernel.rules import ENDING_EVENT, life_before
 from insession.testing.clock import ManualClock
@@ -122,6 +122,15 @@ class Lives(Suite):
         await ended(store, end(first.id, ending(clock.now())))
         clock.set(clock.now() + 1)
         return first, await opened(store, session("one", clock.now()))
+
+    async def test_none_begins_before_the_work_after_an_ending_is_done(self, store: Store, clock: ManualClock) -> None:
+        first = await opened(store, session("one", clock.now(), finish=True))
+        await ended(store, end(first.id, ending(clock.now())))
+        over = await the_record(store, first.id)
+        assert await refused(store, opening(session("one", clock.now())), Why.STALE) == over
+        patch = Patch(first.id, Guard.ENDED, over.version, fields={"finish": False})
+        await done(store, Commit(clock.now(), "worked", NODE, (patch,)))
+        await opened(store, session("one", clock.now()))
 
     async def test_ending_for_an_earlier_life(self, store: Store, clock: ManualClock) -> None:
         first, second = await self.two(store, clock)
