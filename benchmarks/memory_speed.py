@@ -27,9 +27,6 @@ async def fill(engine: insession.Engine, number: int, *, each: int = 2) -> list[
     return [(await engine.open(kind="device", owner=f"d{n // each}", data=DATA)).id for n in range(number)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 async def _reads(run: Run) -> list[Figure]:
     number = run.count(100_000)
     async with insession.connect("memory:", kinds=[DEVICE]) as engine:
@@ -81,9 +78,6 @@ def _seconds(work: Callable[[], Awaitable[None]]) -> Once:
     return lambda: timed(work)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 async def _open_rate(run: Run) -> list[Figure]:
     number = run.count(50_000)
     owners = [f"d{n // 2}" for n in range(number)]
@@ -109,9 +103,6 @@ async def _open_rate(run: Run) -> list[Figure]:
             note=f"{number:,} opens of two sessions each owner, limit 5",
         )
     ]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 class _Size:

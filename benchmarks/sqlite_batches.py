@@ -110,9 +110,6 @@ def committed(writer: Any, operation: Operation) -> Any:
     return outcome[0]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 async def _by_callers(todo: Iterable[Callable[[], Awaitable[object]]]) -> float:
     """How many of these a second, 32 at a time."""
     waiting = list(todo)

@@ -147,6 +147,18 @@ async def test_a_node_that_was_taken_for_dead_reloads_what_it_holds(
     assert again.record.node not in {None, node.id}
 
 
+async def test_a_node_that_was_taken_for_dead_recovers_itself_where_nobody_else_does(
+    opened: Opener, clock: ManualClock
+) -> None:
+    engine = await opened()
+    session = await engine.open(kind="ends")
+    clock.set(clock.now() + 16.0)  # asleep past its deadline, together with everybody else
+    await clock.advance(5.0)
+    await settle()
+    after = await engine.get(session.id)
+    assert (after.state, after.reason) == (State.INTERRUPTED, "node_lost")
+
+
 async def test_a_session_that_is_written_to_meanwhile_is_an_orphan_all_the_same(
     clock: ManualClock, faulty: FaultyStore
 ) -> None:

@@ -79,8 +79,6 @@ async def test_a_crowd_in_one_process_never_exceeds_the_limit(policy: str) -> No
         await _check(engine, policy, sum(opening.result()))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
 DUE, RUSH = 20, 30
 Over = Literal["owner", "kind"]
 Then = Literal["deny", "oldest", "least recently used"]

@@ -85,9 +85,6 @@ class TestNormal(StoreContract):
             yield other
 
 
-# --------------------------------------------------------------------------------------------------------------- URLs
-
-
 async def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = store_from("sqlite:///here.db", namespace="default")
@@ -127,9 +124,6 @@ async def test_synchronous(path: Path, option: str, level: int) -> None:
     connection = store._writer._transactions._connection
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == level
     await store.close()
-
-
-# ------------------------------------------------------------------------------------------------------------ its life
 
 
 async def test_everything_is_there_when_it_is_opened_again(path: Path, clock: ManualClock) -> None:
@@ -189,9 +183,6 @@ async def test_a_link_leads_to_it(path: Path, clock: ManualClock) -> None:
     async with at(link, clock=clock) as one, at(path, clock=clock) as other:
         record = await opened(one, session("one", clock.now()))
         assert await record_of(other, record.id) == record
-
-
-# ------------------------------------------------------------------------------------------------------------- refused
 
 
 async def test_what_is_no_database_is_refused(path: Path) -> None:
@@ -257,9 +248,6 @@ async def test_an_old_library_is_refused(path: Path, monkeypatch: pytest.MonkeyP
         await SQLiteStore(path).open()
 
 
-# ---------------------------------------------------------------------------------------------------------- namespaces
-
-
 async def test_namespaces_see_nothing_of_each_other(path: Path, clock: ManualClock) -> None:
     # "sqlite" is a word that table names must not begin with.
     async with at(path, clock=clock, namespace="sqlite") as one, at(path, clock=clock, namespace="a_b") as other:
@@ -274,9 +262,6 @@ async def test_namespaces_see_nothing_of_each_other(path: Path, clock: ManualClo
         assert mine.version == 1
         await ended(other, end(mine.id, ending(clock.now())))
         assert await record_of(one, record.id) == record
-
-
-# ---------------------------------------------------------------------------------------------------------------- time
 
 
 async def test_all_processes_of_a_host_agree_about_the_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +296,6 @@ async def test_a_given_clock_is_used(path: Path) -> None:
     assert store.clock is clock
     assert await store.now() == 5.0
     await store.close()
-
-
-# -------------------------------------------------------------------------------------------------------- what it keeps
 
 
 def check(path: Path) -> None:

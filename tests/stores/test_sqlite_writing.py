@@ -89,9 +89,6 @@ class Failing:
         return self._cursor.execute(sql, *values)
 
 
-# -------------------------------------------------------------------------------------------------------- group commit
-
-
 async def test_what_waits_goes_into_one_transaction(store: SQLiteStore, path: Path, clock: ManualClock) -> None:
     statements = said(store)
     with locked(path):
@@ -140,8 +137,6 @@ async def test_a_cancelled_callers_batch_runs_to_its_end(store: SQLiteStore, pat
     await opened(store, session("after", clock.now()))
     assert await record_of(store, record.id) is not None
 
-
-# ------------------------------------------------------------------------------------------------------- other writers
 
 HOLDING = """
 import sqlite3, sys
@@ -233,9 +228,6 @@ async def test_so_many_records_are_known_and_no_more(
     assert await record_of(store, session("t0", clock.now()).id) is not None
 
 
-# ------------------------------------------------------------------------------------------------------------ failures
-
-
 async def test_a_full_disk(store: SQLiteStore, clock: ManualClock) -> None:
     kept = await opened(store, session("kept", clock.now()))
     connection = store._writer._transactions._connection
@@ -290,9 +282,6 @@ async def test_after_a_failed_rollback_it_connects_anew(store: SQLiteStore, cloc
         await store.apply([opening(session("one", clock.now()))])
     assert len(await the_log(store)) == 0
     await opened(store, session("one", clock.now()))
-
-
-# -------------------------------------------------------------------------------------------------------------- NORMAL
 
 
 @without_full

@@ -66,8 +66,6 @@ class Changing(Life):
                 raise InvalidInput("data", str(error)) from None
         return encoded
 
-    # ------------------------------------------------------------------ live sessions
-
     async def _update(
         self, session: Session, change: Callable[[Any], Any] | object, *, touch: bool, event: bool
     ) -> Any:
@@ -130,8 +128,6 @@ class Changing(Life):
             session._learn(replace(record, touched=max(now, record.touched), due=answer.due))
         else:
             await self._raced(session, answer)
-
-    # ------------------------------------------------------------------ endings
 
     def _ending(self, state: State, reason: str) -> Ending:
         return rules.ending(self.clock.now(), state, ids.check_reason(reason), self._change(), self.name)

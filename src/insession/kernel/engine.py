@@ -75,8 +75,6 @@ class Engine(Changing):
     async def __aexit__(self, *_: object) -> None:
         await self._exit()
 
-    # ------------------------------------------------------------------ one session
-
     async def open(
         self,
         *,
@@ -215,8 +213,6 @@ class Engine(Changing):
             stopped.cancel()
         return won
 
-    # ------------------------------------------------------------------ many sessions
-
     async def interrupt_all(
         self, reason: str = "interrupted", *, kind: str | None = None, owner: str | None = None
     ) -> int:
@@ -286,8 +282,6 @@ class Engine(Changing):
         """The processes that own work now."""
         return (await self.find(kind=NODE_KIND, limit=MOST_PAGE)).sessions
 
-    # ------------------------------------------------------------------ the log
-
     def events(self, *, after: str | None = None, types: Collection[EventType | str] | None = None) -> EventStream:
         """Events after a cursor (None: from now on, ``events.START``: from the first that is kept)."""
         return EventStream(self.store, after, None if types is None else frozenset(map(check_type, types)))
@@ -318,8 +312,6 @@ class Engine(Changing):
             cursor, more = page.cursor, page.more
             await asyncio.sleep(0)
         return found
-
-    # ------------------------------------------------------------------ the rest
 
     def lock(self, name: str, **options: Any) -> Lock:
         """One permit of a lease: ``async with engine.lock("report") as lock``.

@@ -69,8 +69,6 @@ class Following:
         self.abandoned: dict[Work, str] = {}
         """Work that goes on after its grace, with the id of its session."""
 
-    # ------------------------------------------------------------------ the log
-
     async def begin(self) -> str:
         """Where following begins: what ends after this call is heard."""
         self._waker = self._engine.store.waker(FOLLOWED, leases=True)
@@ -115,8 +113,6 @@ class Following:
     async def leave(self) -> None:
         """Wait until what is known of stopped work is written down."""
         await asyncio.gather(*self._writes, return_exceptions=True)
-
-    # ------------------------------------------------------------------ handles
 
     def watch(self, session: Session) -> bool:
         """Make a handle follow its session, and say whether that has ended. Called in any thread."""
@@ -200,8 +196,6 @@ class Following:
                     wanted = record.kind == kind if kind else record.kind[0] != "~"
                     if wanted and record.opened < before and (owner is None or record.owner == owner):
                         session.interrupted = True
-
-    # ------------------------------------------------------------------ endings
 
     def works_for(self, session_id: str) -> bool:
         """Whether this process works for a session."""
@@ -291,8 +285,6 @@ class Following:
             task = self._engine._spawn(self._engine._write_stopped(work.session.record, worst))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
-
-    # ------------------------------------------------------------------ work
 
     async def _enter(self, session: Session, work: Work) -> None:
         """Register work; raises if the session has ended."""

@@ -99,8 +99,6 @@ class Interpreter:
             after = page[-1].key
         return tuple(under), False
 
-    # ------------------------------------------------------------------ changes
-
     def _commit(self, commit: Commit) -> Done | Refused:
         if len(commit.patches) == 1 and type(commit.patches[0]) is Patch:
             return self._commit_record(commit, commit.patches[0])
@@ -219,8 +217,6 @@ class Interpreter:
         members = self._members(limit, value, kind, self._rows.count("owner", value, kind, _ACTIVE))
         return sorted(members, key=lambda record: (record.touched, record.id))[:needed]
 
-    # ------------------------------------------------------------------ endings and touches
-
     def _end(self, end: End) -> Ends | Refused:
         pick, ending = end.pick, end.ending
         if pick.index == "id":
@@ -285,8 +281,6 @@ class Interpreter:
         assert type(after) is Record
         self._rows.write(after, record)
         return Touched(after.due)
-
-    # ------------------------------------------------------------------ leases
 
     def _acquire(self, ask: Acquire) -> Answer:
         decision = leases.acquire(self._rows.lease(ask.lease), ask, self._rows.next_number)

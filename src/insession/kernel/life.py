@@ -145,8 +145,6 @@ class Life:
         now = await self.store.now()
         return Clock(now - monotonic())
 
-    # ------------------------------------------------------------------ kinds
-
     def _declare(self, kind: Kind) -> Kind:
         if kind.name.startswith("~"):
             raise InvalidInput("kind", f"{kind.name!r} is one of the engine's own")
@@ -176,8 +174,6 @@ class Life:
     def kinds(self) -> list[Kind]:
         """The kinds that this engine declares, its own node's included."""
         return [NODE, *self._kinds.values()]
-
-    # ------------------------------------------------------------------ asking the store
 
     def _change(self) -> str:
         """An id for a change that no other change has."""

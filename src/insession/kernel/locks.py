@@ -195,8 +195,6 @@ class Lock:
             raise self.error or LockLost(self.name)
         return self.notes
 
-    # ------------------------------------------------------------------ acquiring
-
     async def _acquire(self, deadline: float | None) -> None:
         engine, again, now = self._engine, False, 0.0
         while True:
@@ -242,8 +240,6 @@ class Lock:
     def _released(self, answer: Any) -> None:
         if isinstance(answer, Released):
             self._engine.locks.handed_on(answer.next)
-
-    # ------------------------------------------------------------------ holding
 
     def _renewal(self, *, take: bool = False) -> Renew:
         return Renew(self.fence, self._engine.clock.now(), self.ttl, take)

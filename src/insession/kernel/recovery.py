@@ -36,8 +36,6 @@ class Recovery:
         self._opening: asyncio.Lock = asyncio.Lock()
         self._finishing: dict[str, asyncio.Task[None]] = {}
 
-    # ------------------------------------------------------------------ this node
-
     async def own_node(self) -> str:
         """The id of this process's node, opened when it first owns work."""
         if self.node is None:
@@ -72,6 +70,7 @@ class Recovery:
             if not isinstance(answer, Touched):
                 _log.error("node %s was taken for dead; reloading what it holds", node)
                 self.node = None
+                await self.recover(node)  # nobody else may be there to do it
                 await engine._following.reload()
 
     async def leave(self) -> None:
@@ -80,8 +79,6 @@ class Recovery:
             node, self.node = self.node, None
             await self._engine._end(node, State.CLOSED, "completed")
             await self.recover(node)
-
-    # ------------------------------------------------------------------ dead nodes
 
     def heard(self, event: Event) -> None:
         """An ending that may need work: a node's, or one of a kind with work after its ending."""
@@ -155,8 +152,6 @@ class Recovery:
 
     def _orphaning(self, record: Record) -> Commit:
         return commands.orphan(record, self._engine.clock.now(), self._engine._change(), self._engine.name)
-
-    # ------------------------------------------------------------------ work after an ending
 
     def finish_soon(self, session_id: str) -> None:
         """Do the work after an ending, unless this process is at it."""

@@ -84,8 +84,6 @@ class Session(_Slots):
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.kind} {self.state}>"
 
-    # ------------------------------------------------------------------ what is known of it
-
     @property
     def id(self) -> str:
         """Its id."""
@@ -160,8 +158,6 @@ class Session(_Slots):
         """The items that lie under it."""
         return self._engine.items.under(self.id)
 
-    # ------------------------------------------------------------------ verbs
-
     async def refresh(self) -> Session:
         """Read it anew; `SessionNotFound` if it was purged. Opened again since, it is over for this handle."""
         self._learn(as_this_life(self, await self._engine._read(self.id)))
@@ -216,8 +212,6 @@ class Session(_Slots):
     def lock(self, name: str = "lock", **options: Any) -> Lock:
         """A lock that lies with this session, see `Engine.lock`."""
         return self._engine.lock(f"{self.id}/{name}", **options)
-
-    # ------------------------------------------------------------------ for the engine
 
     def _learn(self, record: Record) -> None:
         """Take over what is known by now, unless more is known already. The data is kept where it is the same."""

@@ -116,9 +116,6 @@ def _query_parameters(handler: HTTPRouteHandler) -> frozenset[str]:
     return frozenset(how.name or name for name, how in found if isinstance(how, QueryParameter))
 
 
-# ------------------------------------------------------------------ what goes wrong
-
-
 def _problem(problem: Problem, headers: dict[str, str] | None = None) -> Response[Problem]:
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 

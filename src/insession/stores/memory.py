@@ -169,8 +169,6 @@ class _Rows:
         self._number += 1
         return self._number
 
-    # ------------------------------------------------------------------ records
-
     def write(self, record: Record, old: Record | None) -> None:
         self._records[record.id] = record
         if old is None:
@@ -291,8 +289,6 @@ class _Rows:
     def kinds(self) -> Iterable[str]:
         return sorted({kind for kind, _ in self._ranked})
 
-    # ------------------------------------------------------------------ items and leases
-
     def put(self, item: Item, old: Item | None) -> None:
         if old is not None:
             self.remove(old)
@@ -339,8 +335,6 @@ class _Rows:
 
     def leases_over(self, before: float, most: int) -> Sequence[Lease]:
         return list(islice((lease for lease in self._leases.values() if last_until(lease) <= before), most))
-
-    # ------------------------------------------------------------------ the log
 
     def trim(self, before: float, most: int) -> int:
         return 0  # it trims itself, by number

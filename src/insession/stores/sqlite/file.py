@@ -102,8 +102,6 @@ class File:
         """Begin a transaction that writes."""
         self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
 
-    # ------------------------------------------------------------------ preparing
-
     def prepare(self, connection: sqlite3.Connection, sql: Statements) -> Known:
         """Make what is missing."""
         self.patiently(lambda: self._check(connection))

@@ -66,8 +66,6 @@ class Rows:
         self._leases_changed: dict[str, None] = {}
         self._events: list[tuple[Any, ...]] = []
 
-    # ------------------------------------------------------------------ a transaction
-
     def load_state(self) -> None:
         """Others may have written: forget the records, and read the row that says how far everything has come."""
         self._sessions.forget()
@@ -126,8 +124,6 @@ class Rows:
     def _all(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._cursor.execute(sql, values).fetchall()
 
-    # ------------------------------------------------------------------ items
-
     def item(self, key: str) -> Item | None:
         try:
             return self._items[key]
@@ -176,8 +172,6 @@ class Rows:
     def items_expired(self, before: float, most: int) -> Sequence[Item]:
         return self._select_items(self._sql.items_expired, (before, most))
 
-    # ------------------------------------------------------------------ leases
-
     def lease(self, name: str) -> Lease | None:
         try:
             return self._leases[name]
@@ -209,8 +203,6 @@ class Rows:
         sql = self._sql.leases_after if after >= prefix else self._sql.leases_from
         rows = self._all(sql, (max(prefix, after), _beyond(prefix), max(most, 0)))
         return [lease_from(row[0]) for row in rows]
-
-    # ------------------------------------------------------------------ the log
 
     def log(self, event: Event) -> None:
         self.position += 1

@@ -107,8 +107,6 @@ class Sessions:
             self._bytes += len(record.data)
         return record
 
-    # ------------------------------------------------------------------ changes
-
     def write(self, record: Record, old: Record | None) -> None:
         session_id = record.id
         self._records[session_id] = record
@@ -190,8 +188,6 @@ class Sessions:
             self._cursor.execute(self._sql.delete_bulk, (number,))
         elif before is None or before.data != after.data:
             self._cursor.execute(self._sql.put_bulk, (number, after.data))
-
-    # ------------------------------------------------------------------ indexes
 
     def _select(self, sql: str, values: Sequence[Any]) -> Sequence[Record]:
         self.flush()

@@ -82,8 +82,6 @@ class SQLiteStore:
             )
         return cls(path, namespace=namespace, synchronous=synchronous, clock=clock)
 
-    # ------------------------------------------------------------------ its life
-
     async def open(self) -> None:
         if self._process is not None:
             raise ConfigurationError(f"{self._file.path}: this store was opened before; make another")
@@ -153,8 +151,6 @@ class SQLiteStore:
     async def now(self) -> float:
         return self.clock.now()
 
-    # ------------------------------------------------------------------ operations
-
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         self._check()
         return await self._writer.apply(operations)
@@ -177,8 +173,6 @@ class SQLiteStore:
         self._waiting.add(waker)
         self._watch.start()
         return waker
-
-    # ------------------------------------------------------------------ reading, on the loop's thread
 
     def _read(self, call: Callable[[A], T], argument: A) -> T:
         """Readers are in nobody's way but for moments: while a crash is mended, or the last one closes."""

@@ -52,8 +52,6 @@ class Transactions:
         """About how many pages of the write-ahead log are not brought home."""
         self._restarts = False
 
-    # ------------------------------------------------------------------ batches
-
     def apply(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Apply them in one transaction, when other processes let us."""
         self.types, self.handed_on = set(), False
@@ -124,8 +122,6 @@ class Transactions:
                 self._use(self._file.connect())
             return OutcomeUnknown(f"{self._file.path}: {error}, and it could not be rolled back")
         return self._file.failure(error)
-
-    # ------------------------------------------------------------------ the write-ahead log
 
     def _count(self, *, alone: bool) -> None:
         """After a commit."""

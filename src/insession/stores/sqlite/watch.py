@@ -110,8 +110,6 @@ class Watch:
             thread.join()
             changes.close()
 
-    # ------------------------------------------------------------------ the thread
-
     def _run(self, changes: Changes) -> None:
         while not changes.stopped.is_set():
             # What cannot be looked at now can be later; whoever waits has his own deadline.

@@ -106,8 +106,6 @@ class Writer:
         if types or handed_on:
             self._tell(types, handed_on)
 
-    # ------------------------------------------------------------------ the thread
-
     def _run(self) -> None:
         # The loop may be closed without us; then nobody waits any more.
         with suppress(RuntimeError):
