@@ -90,7 +90,8 @@ class Changing(Life):
 
     def _updated(self, session: Session, record: Record, commit: Commit, version: int) -> Record:
         """The record after an update that is done: as the store has it, or as it follows from the commit."""
-        if Commit in self._immediate and (there := self._read_now(record.id)) is not None and there.version == version:
+        there = self._read_now(record.id) if Commit in self._immediate else None
+        if there is not None and there.change == commit.change:
             return there
         patch = commit.patches[0]
         assert isinstance(patch, Patch)

@@ -191,11 +191,12 @@ class Following:
         for refs in self._handles.values():
             for ref in refs:
                 session = ref()
-                if session is not None:
-                    record = session._record
-                    wanted = record.kind == kind if kind else record.kind[0] != "~"
-                    if wanted and record.opened < before and (owner is None or record.owner == owner):
-                        session.interrupted = True
+                if session is None:
+                    continue
+                record = session._record
+                wanted = record.kind == kind if kind else record.kind[0] != "~"
+                if wanted and record.opened < before and (owner is None or record.owner == owner):
+                    session.interrupted = True
 
     def works_for(self, session_id: str) -> bool:
         """Whether this process works for a session."""
