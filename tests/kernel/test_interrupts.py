@@ -47,6 +47,17 @@ async def test_running_is_cancelled_from_the_same_task_group(engine: Engine) -> 
     assert reached
 
 
+async def test_work_whose_own_verb_hears_of_the_ending_first_was_stopped_by_it(engine: Engine, other: Engine) -> None:
+    session = await engine.open()
+    with pytest.raises(Interrupted):
+        async with session.running():
+            await other.interrupt(session.id, "user_request")
+            await session.update(lambda data: data)
+    await asyncio.sleep(0)  # what follows the block is not cancelled
+    await settle()
+    assert (await engine.get(session.id)).stopped == "cancelled"
+
+
 async def test_running_is_cancelled_by_another_process(engine: Engine, other: Engine) -> None:
     session = await engine.open()
     async with Job(session) as job:

@@ -19,6 +19,7 @@ from insession.errors import (
     InsessionError,
     OutcomeUnknown,
     Overloaded,
+    SessionEnded,
     SessionNotFound,
     StoreError,
     StoreUnavailable,
@@ -322,6 +323,11 @@ class Following:
                 yield session
             if scope.cancelled_caught:
                 outcome = Outcome.CANCELLED
+        except SessionEnded as error:
+            # A verb of the session was refused before the cancellation came: the ending stopped the work all the same.
+            if error.session_id == session.id:
+                outcome = Outcome.CANCELLED
+            raise
         finally:
             work.scope = None
             self._leave(work, outcome)
