@@ -77,6 +77,8 @@ class Batcher:
         while self._tasks or self._waiting or self._urgent:
             self._leave()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            # A gathering of what is done does not yield, and what is done leaves the set in its own turn.
+            await asyncio.sleep(0)
 
     def _leave(self) -> None:
         self._scheduled = False
