@@ -24,7 +24,6 @@ from insession.kernel.operations import (
     Patch,
     Pick,
     Refused,
-    Touch,
     Touched,
     Why,
 )
@@ -120,9 +119,9 @@ class Changing(Life):
             raise ended_error(record)
         now = self.clock.now()
         touch = commands.touch(record, now)
-        if touch is None and record.due > now:
+        if touch is None:
             return
-        answer = await self._ask(touch or Touch(record.id, now, record.window, rules.life_before(record)))
+        answer = await self._ask(touch)
         if isinstance(answer, Touched):
             # What the handle has learned meanwhile stays.
             record = session.record

@@ -87,8 +87,11 @@ def update(record: Record, data: bytes, now: float, change: str, node: str, *, t
 
 
 def touch(record: Record, now: float) -> Touch | None:
-    """Proof of activity; None within the window, where nothing is to be written."""
-    if record.window and now - record.touched <= record.window:
+    """Proof of activity; None within the window, where nothing is to be written.
+
+    What is due by now is asked for all the same: the store says how it ended.
+    """
+    if record.window and now - record.touched <= record.window and record.due > now:
         return None
     return Touch(record.id, now, record.window, life_before(record))
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from insession.errors import Conflict, InvalidInput, LimitReached, StoreError
-from insession.kernel import commands, ids, rules
+from insession.kernel import commands, ids, pages, rules
 from insession.kernel.changing import Changing
 from insession.kernel.codec import encode
 from insession.kernel.events import START, Event, EventType
@@ -345,7 +345,7 @@ class Engine(Changing):
         after: str | None = None
         while entries := (await self._ask(Find("all", state=state, after=after, most=1))).entries:
             yield entries[0].kind
-            after = f"{entries[0].kind}|9|inf|~"
+            after = pages.after_kind(entries[0].kind)
 
     async def _ended_kinds(self) -> AsyncIterator[str]:
         for state in ENDS:

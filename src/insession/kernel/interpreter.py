@@ -329,7 +329,7 @@ def _without_replaced(patches: Sequence[Patch | Put], now: list[Any]) -> list[An
         for part, one in zip(patches, now, strict=True)
         if one is not None and isinstance(part, Patch) and part.record is not None
     ]
-    if not replaced or len(patches) == 1:
+    if not replaced:
         return now
     below = tuple(replaced)
     return [

@@ -61,6 +61,11 @@ def kinds_of(rows: Rows, ask: Pick | Find | Count) -> Iterable[str]:
     return [name for name in rows.kinds() if ask.index == "due" or not name.startswith("~")]
 
 
+def after_kind(kind: str) -> str:
+    """A cursor behind every session of a kind: no state has that number, and no id sorts behind that one."""
+    return f"{kind}|{len(State)}|inf|~"
+
+
 def _cursor(record: Record) -> str:
     return f"{record.kind}|{_ORDER[record.state]}|{record.rank!r}|{record.id}"
 

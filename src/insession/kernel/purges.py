@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from insession.kernel.operations import Counted, Find, Pick, Purge
-from insession.kernel.record import Record, State
+from insession.kernel.record import ENDS, Record
 from insession.kernel.rows import Rows
 
 
@@ -25,10 +25,9 @@ def purge(rows: Rows, ask: Purge) -> Counted:
 
 def _purge_kind(rows: Rows, ask: Purge, kind: str) -> Counted:
     over = 0
-    states = [state for state in State if state is not State.ACTIVE]
     if ask.count is not None:
-        over = max(0, sum(rows.count("kind", kind, kind, state) for state in states) - ask.count)
-    heads = [one for state in states for one in rows.walk(Pick("kind", kind), kind, state, None, ask.most)]
+        over = max(0, sum(rows.count("kind", kind, kind, state) for state in ENDS) - ask.count)
+    heads = [one for state in ENDS for one in rows.walk(Pick("kind", kind), kind, state, None, ask.most)]
     heads.sort(key=lambda record: (record.gone, record.id))
     old = [
         record
@@ -44,8 +43,8 @@ def _purge_owner(rows: Rows, ask: Purge, owner: str) -> Counted:
     number = 0
     find = Find("owner", owner)
     for kind in list(rows.kinds()):
-        for state in State:
-            page = rows.walk(find, kind, state, None, ask.most - number) if state is not State.ACTIVE else ()
+        for state in ENDS:
+            page = rows.walk(find, kind, state, None, ask.most - number)
             for record in page:
                 remove(rows, record)
             number += len(page)
