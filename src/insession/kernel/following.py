@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import anyio
 from msgspec.structs import replace
@@ -49,6 +49,16 @@ class _Ref(weakref.ref[Session]):
     id: str
 
 
+class Follower(Protocol):
+    """Who hears of every ending of a kind as soon as this process does, see `Engine.follow`."""
+
+    def ended(self, session_id: str, state: State, reason: str | None, at: float) -> None:
+        """A session ended, by anyone. Called on the loop's thread, at least once; it must not wait."""
+
+    async def reload(self) -> None:
+        """Endings may have been missed, because the log was trimmed: read anew what is held."""
+
+
 class Following:
     """What this process holds and runs, by session; and the task that follows the log."""
 
@@ -61,6 +71,7 @@ class Following:
         self._dead: deque[_Ref] = deque()
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
+        self._followers: dict[str, list[Follower]] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self.enders: dict[str, asyncio.Task[Any] | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
@@ -93,6 +104,8 @@ class Following:
                 engine._recovery.heard(event)
             if page.trimmed:
                 await self.reload()
+                for follower in [one for there in self._followers.values() for one in there]:
+                    engine._spawn(follower.reload())
                 engine._spawn(engine._recovery.find_owed())
             if not page.more:
                 engine.locks.look()
@@ -179,6 +192,21 @@ class Following:
                 if not handles:
                     del self._handles[ref.id]
 
+    def add(self, kind: str, follower: Follower) -> Callable[[], None]:
+        """Let it hear of every ending of a kind; what this returns ends that."""
+        there = self._followers.setdefault(kind, [])
+        there.append(follower)
+        return partial(there.remove, follower)
+
+    def _tell(self, kind: str | None, session_id: str, state: State, reason: str | None, at: float) -> None:
+        """Tell the followers of a kind; None: all, who know themselves which sessions they hold."""
+        kinds = list(self._followers) if kind is None else (kind,)
+        for follower in [one for name in kinds for one in self._followers.get(name, ())]:
+            try:
+                follower.ended(session_id, state, reason, at)
+            except Exception:
+                _log.exception("a follower failed")
+
     def held(self) -> Iterator[Session]:
         """Every handle that follows its session."""
         for refs in list(self._handles.values()):
@@ -205,22 +233,25 @@ class Following:
 
     def heard(self, event: Event) -> None:
         """Take over an ending from the log."""
+        if event.type in ENDINGS and event.kind in self._followers:
+            self._tell(event.kind, event.id, State(event.type.value), event.reason, event.time)
         if event.type in ENDINGS and (event.id in self._handles or event.id in self._works or event.id in self._waits):
             state, own = State(event.type.value), self.enders.get(event.change)
             self._end_handles(event.id, state, event.reason, event.version, event.time, event.change, own)
 
     def ended_by(self, session_id: str, how: Ending, version: int) -> None:
         """Take over an ending that this process made."""
+        if self._followers:
+            self._tell(None, session_id, how.state, how.reason, how.at)
         if session_id in self._handles or session_id in self._works or session_id in self._waits:
             own = asyncio.current_task()
             self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""
-        if self._works or self._waits:
+        if self._works or self._waits or self._followers:
             for session_id, version in zip(ends.ids, ends.versions, strict=True):
-                if session_id in self._works or session_id in self._waits:
-                    self.ended_by(session_id, how, version)
+                self.ended_by(session_id, how, version)
 
     def ended(self, session_id: str, record: Record) -> None:
         """Take over an ending from the record."""

@@ -16,11 +16,11 @@ from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
 from insession.kernel.following import Following
-from insession.kernel.ids import RandomIds, check_kind
+from insession.kernel.ids import RandomIds, check_count, check_kind, secret_digest
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.operations import End, Ends, Load, Operation
+from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("insession.engine")
 LARGEST_DATA: Final = 1 << 30
 LONGEST_INDEX_KEY: Final = 64
+LARGEST_SWEEP: Final = 1_000
+_INDEX_KEY: Final = "~index/owners"
+"""The item that holds the key of the owners' digests, so that all processes of a store have the same."""
+_MOST_DIGESTS: Final = 4_096
 _ASSEMBLED: Final = frozenset(
     {
         *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice"),
@@ -66,6 +70,8 @@ class Life:
         clock: Clock | None = None,
         most_data: int = MOST_DATA,
         index_key: bytes | None = None,
+        secret_owners: bool = False,
+        sweep: int | None = None,
     ) -> None:
         if not 1 <= most_data <= LARGEST_DATA:
             raise ConfigurationError(f"most_data: is a number of bytes from 1 to {LARGEST_DATA}")
@@ -76,7 +82,12 @@ class Life:
         """Stands in events as ``node``, so that a process knows its own."""
         self.most_data = most_data
         self._given_clock = clock
+        if sweep is not None:
+            check_count(sweep, "sweep", LARGEST_SWEEP)
         self._index_key = index_key
+        self._secret_owners = secret_owners
+        self._digests: dict[str, str] = {}
+        self._sweep = sweep
         self._kinds: dict[str, Kind] = {}
         for kind in kinds:
             self._declare(kind)
@@ -90,6 +101,8 @@ class Life:
         await self.store.open()
         try:
             await self._assemble()
+            if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
+                await self._find_index_key(make=True)
             cursor = await self._following.begin()
         except BaseException:
             await self.store.close()
@@ -105,7 +118,7 @@ class Life:
         self.clock = self._given_clock or await self._measured()
         self._immediate = store.immediate
         self._apply_now = store.apply_now
-        self._slice = commands.SLICE_NOW if End in store.immediate else commands.SLICE
+        self._slice = self._sweep or (commands.SLICE_NOW if End in store.immediate else commands.SLICE)
         self._read_now = store.record_now if Load in store.immediate else _not_now
         self.batcher = Batcher(store)
         self.items = Items(engine)
@@ -150,8 +163,6 @@ class Life:
             raise InvalidInput("kind", f"{kind.name!r} is one of the engine's own")
         if kind.name in self._kinds:
             raise ConfigurationError(f"kind {kind.name!r} is declared twice")
-        if kind.secret_owner and self._index_key is None:
-            raise ConfigurationError(f"kind {kind.name!r} has secret owners, which need index_key=")
         self._kinds[kind.name] = kind
         return kind
 
@@ -174,6 +185,28 @@ class Life:
     def kinds(self) -> list[Kind]:
         """The kinds that this engine declares, its own node's included."""
         return [NODE, *self._kinds.values()]
+
+    async def _find_index_key(self, *, make: bool) -> None:
+        """The key of the owners' digests: as given, else as it lies in the store, made by whoever needs it first."""
+        if self._index_key is not None:
+            return
+        item = (await self._ask(Load((_INDEX_KEY,)))).found[0]
+        if item is None and make:
+            put = Put(_INDEX_KEY, secrets.token_bytes(32), Guard.ABSENT)
+            await self._ask(Commit(self.clock.now(), self._change(), self.name, (put,)))
+            item = (await self._ask(Load((_INDEX_KEY,)))).found[0]
+        self._index_key = None if item is None else item.data
+
+    def _digest(self, owner: str) -> str:
+        """What stands for a secret owner. Remembered, because an owner comes again, and its digest is one text then."""
+        digest = self._digests.get(owner)
+        if digest is None:
+            if self._index_key is None:
+                raise ConfigurationError("this engine has not been opened; use it within `async with`")
+            if len(self._digests) >= _MOST_DIGESTS:
+                self._digests.clear()
+            digest = self._digests[owner] = secret_digest(self._index_key, owner)
+        return digest
 
     def _change(self) -> str:
         """An id for a change that no other change has."""

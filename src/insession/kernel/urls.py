@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, cast
@@ -97,3 +98,20 @@ def store_from(url: str, *, namespace: str, clock: Clock | None = None) -> Store
         extra = f"pip install 'insession[{parsed.scheme}]'"
         raise ConfigurationError(f"{parsed.shown}: {error.name} is not installed; {extra}") from error
     return cast("StoreClass", found).from_url(parsed, namespace=check_namespace(namespace), clock=clock)
+
+
+def chosen_store(store: str | Store | None, *, namespace: str, clock: Clock | None = None) -> Store:
+    """A store as it was named: by a URL, as itself, or (None) by the environment's ``INSESSION_STORE``, else memory."""
+    if store is None:
+        store = os.environ.get("INSESSION_STORE") or "memory:"
+    return store_from(store, namespace=namespace, clock=clock) if isinstance(store, str) else store
+
+
+def sealed(store: Store, keys: object = None) -> Store:
+    """The store with its data encrypted at rest; ``keys`` is a key ring or its text, None: `Keys.found`."""
+    try:
+        found: Any = importlib.import_module("insession.stores.sealed")
+    except ImportError as error:  # pragma: no cover - only where the extra is missing
+        raise ConfigurationError(f"{error.name} is not installed; pip install 'insession[sealed]'") from error
+    ring = found.Keys.found() if keys is None else found.Keys.parse(keys) if isinstance(keys, str) else keys
+    return cast("Store", found.SealedStore(store, ring))
