@@ -16,6 +16,7 @@ SCRIPTS = (
     "sqlite_batches",
     "sqlite_alone",
     "interrupt_processes",
+    "tracking",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -7,8 +7,8 @@
 or, for a program that is left as it is, ``python -m insession.aliases run script.py``.
 
 What is installed wins: an import finder answers only for what nobody else finds, so that in a package that is
-installed a missing submodule is filled in, and nothing else; ``override=True`` puts ours first. Nothing of a face is
-imported before one of its names is asked for.
+installed a missing submodule is filled in, and nothing else; ``override=True`` puts ours first. Installing imports
+what faces declare; what a name means is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Installed:
         _installed.remove(self)
         sys.meta_path[:] = [one for one in sys.meta_path if one not in (self._first, self._last)]
         self._forget()
-        for path in [path for path in sorted(_aside) if not any(one.shadows(path) for one in _installed)]:
+        for path in [path for path in _aside if not any(one.shadows(path) for one in _installed)]:
             _put(path, _aside.pop(path))
         still = {logger.name for one in _installed for logger in _loggers(one.documents)}
         for logger in _loggers(self.documents):
@@ -182,7 +182,7 @@ class _LastFinder(_Finder):
             return spec
         if parent not in self._named:
             return _beside(parent, fullname)
-        if name.startswith("__"):
+        if name.startswith("__") or name in loader.known:
             return None
         # Under its own name the import system would take it for an answer that there is none, and say less.
         raise ModuleNotFoundError(f"{parent}: {unknown('name', name, loader.known)}", name=parent)

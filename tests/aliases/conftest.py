@@ -1,8 +1,9 @@
-"""Made-up documents, and packages that are really installed."""
+"""Made-up documents, packages that are really installed, and the samples of a real document."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from insession import aliases
+
+from .sampled import Samples
 
 Write = Callable[..., None]
 
@@ -46,3 +49,32 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         importlib.invalidate_caches()
 
     return write
+
+
+@pytest.fixture
+def aliased() -> Iterator[None]:
+    with aliases.install("modules.session_management"):
+        yield
+
+
+@pytest.fixture(params=["memory:", "sqlite:///sessions.db"])
+def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    return {"INSESSION_STORE": request.param, "INSESSION_STATE_DIR": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the samples, which name their files relative to it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def samples(aliased: None, folder: Path) -> Samples:
+    """The samples of the session management module's guide, after the first, which gives the configuration."""
+    samples = Samples("manager")
+    await samples.run("configuration")
+    samples.names["logger"] = logging.getLogger("program")
+    return samples

@@ -14,7 +14,7 @@ def use(name: str) -> None:
 DOCUMENTED = Documented(
     root="oldhouse.sessions",
     modules={
-        "": {"Keeper": "tests.aliases.heavy:Keeper"},
+        "": {"Keeper": "tests.aliases.heavy:Keeper", "Extra": "tests.aliases.needs_an_extra:Extra"},
         "settings": {"Settings": "tests.aliases.heavy:Settings"},
         "core.keeper": {"Keeper": "tests.aliases.heavy:Keeper"},
     },

@@ -21,7 +21,7 @@ class Samples:
         self.files: list[Path] = sorted((SAMPLES / document).glob("*.py"))
         self.names: dict[str, Any] = {}
 
-    async def run(self, name: str, **given: Any) -> dict[str, Any]:
+    async def run(self, name: str, /, **given: Any) -> dict[str, Any]:
         """Run the sample of that name; what is bound afterwards."""
         (file,) = [one for one in self.files if one.stem.partition("_")[2] == name]
         code = compile(file.read_text(), str(file), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)

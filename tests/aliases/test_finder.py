@@ -9,6 +9,7 @@ import pickle
 import pkgutil
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -72,6 +73,14 @@ class TestNobodyElseHasIt:
             assert module.Keeper
             assert HEAVY in sys.modules
 
+    def test_it_can_be_patched(self) -> None:
+        with aliases.install("oldhouse.sessions"), mock.patch("oldhouse.sessions.core.keeper.Keeper", "another"):
+            assert names_of("from oldhouse.sessions.core.keeper import Keeper")["Keeper"] == "another"
+
+    def test_what_a_name_needs_is_said(self) -> None:
+        with aliases.install("oldhouse.sessions"), pytest.raises(ModuleNotFoundError, match="needs_an_extra"):
+            names_of("from oldhouse.sessions import Extra")
+
     def test_without_the_alias_there_is_nothing(self) -> None:
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module("oldhouse.sessions")
@@ -117,6 +126,10 @@ class TestWhatTheDocumentDoesNotHave:
     def test_a_package_in_question(self) -> None:
         with pytest.raises(ConfigurationError, match=r"did you mean 'oldhouse\.sessions'"):
             aliases.install("oldhouse.session")
+
+    def test_a_class_is_no_module(self) -> None:
+        with aliases.install("oldhouse.sessions"), pytest.raises(ModuleNotFoundError, match="No module named"):
+            importlib.import_module("oldhouse.sessions.Keeper")
 
     def test_a_main_program_is_looked_for_in_silence(self) -> None:
         with aliases.install("oldhouse.sessions"):
@@ -164,6 +177,20 @@ class TestWhatIsInstalledWins:
         assert imported() == ["oldhouse", "oldhouse.garden"]
         assert importlib.import_module("oldhouse.cellar").bottles == 9
 
+    def test_a_folder_is_a_package(self, write: Write) -> None:
+        write(oldhouse__sessions__tests__test_keeper="")
+        with aliases.install("oldhouse.sessions"):
+            assert names_of("from oldhouse.sessions.core.keeper import Keeper")["Keeper"] is heavy("Keeper")
+            with pytest.raises(ImportError, match="cannot import name 'Keeper'"):
+                names_of("from oldhouse.sessions import Keeper")
+            with aliases.install("oldhouse.sessions", override=True):
+                assert names_of("from oldhouse.sessions import Keeper")["Keeper"] is heavy("Keeper")
+
+    def test_a_file_has_no_submodules(self, write: Write) -> None:
+        write(oldhouse="flowers = 3")
+        with aliases.install("oldhouse.sessions"), pytest.raises(ModuleNotFoundError, match="is not a package"):
+            importlib.import_module("oldhouse.sessions")
+
     def test_an_error_inside_is_theirs(self, write: Write) -> None:
         write(oldhouse__init="", oldhouse__sessions__init="import nowhere_at_all")
         with aliases.install("oldhouse.sessions"), pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
@@ -197,6 +224,17 @@ class TestUnlessAsked:
                 assert bound.sessions.Keeper is heavy("Keeper")  # type: ignore[attr-defined]
             bound = names_of("import oldhouse.sessions.core.keeper")["oldhouse"]
             assert bound.sessions.Keeper == "theirs"  # type: ignore[attr-defined]
+
+    def test_what_was_filled_in_before_does_not_come_back(self, write: Write) -> None:
+        write(oldhouse__init="", oldhouse__sessions__init="")
+        first = aliases.install("oldhouse.sessions")
+        importlib.import_module("oldhouse.sessions.core.keeper")
+        second = aliases.install("oldhouse.sessions", override=True)
+        first.uninstall()
+        second.uninstall()
+        assert imported() == ["oldhouse", "oldhouse.sessions"]
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("oldhouse.sessions.core.keeper")
 
     def test_it_comes_back_with_the_last_one(self, write: Write) -> None:
         write(oldhouse__init="", oldhouse__sessions__init="Keeper = 'theirs'")

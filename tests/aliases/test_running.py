@@ -94,8 +94,8 @@ def test_what_it_installs_is_the_same_as_what_the_program_would(program: Aliases
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_installing_imports_no_face(program: Aliases) -> None:
-    heavy = ("insession.tracking.manager", "insession.stores.sqlite", "cryptography", "grpc", "typer")
+def test_installing_imports_no_extra_and_no_store(program: Aliases) -> None:
+    heavy = ("insession.stores", "insession.stores.sqlite", "cryptography", "grpc", "typer", "pytest")
     done = program(f"import sys, modules.session_management; print([one for one in {heavy} if one in sys.modules])")
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

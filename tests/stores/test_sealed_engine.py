@@ -51,8 +51,11 @@ async def engine(request: pytest.FixtureRequest, below: Below, clock: ManualCloc
 
 @pytest.fixture
 async def stranger(engine: Engine, below: Below, clock: ManualClock) -> AsyncIterator[Engine]:
-    """An engine whose ring lacks the key."""
-    async with Engine(SealedStore(below(), OTHER), clock=clock, kinds=KINDS) as stranger:
+    """An engine whose ring lacks the key; it asks its store as the other one does."""
+    store: Store = SealedStore(below(), OTHER)
+    if isinstance(engine.store, FaultyStore):
+        store = FaultyStore(store)
+    async with Engine(store, clock=clock, kinds=KINDS) as stranger:
         yield stranger
 
 

@@ -15,7 +15,7 @@ from insession.kernel import commands, ids, rules
 from insession.kernel.codec import encode
 from insession.kernel.events import EventType
 from insession.kernel.finding import check_page, check_state, check_type
-from insession.kernel.following import Follower
+from insession.kernel.followers import Follower
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
 from insession.kernel.observers import Observer, OnError, Subscription
@@ -312,7 +312,7 @@ class Engine(Upkeep):
         For a program that holds many sessions and wants to know of their ends, and of nothing else: it costs a call
         for each ending. Who wants to be told of events in order, or may be slow, is an observer.
         """
-        return self._following.add(kind, follower)
+        return self._following.followers.add(kind, follower)
 
     def _index(self, owner: str | None, kind: str | None, node: str | None) -> tuple[Index, str | None]:
         if kind is not None:

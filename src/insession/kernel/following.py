@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from insession.errors import (
     StoreUnavailable,
 )
 from insession.kernel.events import ENDINGS, FOLLOWED, Event
+from insession.kernel.followers import Followers
 from insession.kernel.ids import check_seconds
 from insession.kernel.operations import Ending, Ends
 from insession.kernel.record import Outcome, Record, State
@@ -49,16 +50,6 @@ class _Ref(weakref.ref[Session]):
     id: str
 
 
-class Follower(Protocol):
-    """Who hears of every ending of a kind as soon as this process does, see `Engine.follow`."""
-
-    def ended(self, session_id: str, state: State, reason: str | None, at: float) -> None:
-        """A session ended, by anyone. Called on the loop's thread, at least once; it must not wait."""
-
-    async def reload(self) -> None:
-        """Endings may have been missed, because the log was trimmed: read anew what is held."""
-
-
 class Following:
     """What this process holds and runs, by session; and the task that follows the log."""
 
@@ -71,7 +62,7 @@ class Following:
         self._dead: deque[_Ref] = deque()
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
-        self._followers: dict[str, list[Follower]] = {}
+        self.followers: Followers = Followers()
         self._writes: set[asyncio.Task[None]] = set()
         self.enders: dict[str, asyncio.Task[Any] | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
@@ -104,8 +95,8 @@ class Following:
                 engine._recovery.heard(event)
             if page.trimmed:
                 await self.reload()
-                for follower in [one for there in self._followers.values() for one in there]:
-                    engine._spawn(follower.reload())
+                for reload in self.followers.reloads():
+                    engine._spawn(reload)
                 engine._spawn(engine._recovery.find_owed())
             if not page.more:
                 engine.locks.look()
@@ -192,21 +183,6 @@ class Following:
                 if not handles:
                     del self._handles[ref.id]
 
-    def add(self, kind: str, follower: Follower) -> Callable[[], None]:
-        """Let it hear of every ending of a kind; what this returns ends that."""
-        there = self._followers.setdefault(kind, [])
-        there.append(follower)
-        return partial(there.remove, follower)
-
-    def _tell(self, kind: str | None, session_id: str, state: State, reason: str | None, at: float) -> None:
-        """Tell the followers of a kind; None: all, who know themselves which sessions they hold."""
-        kinds = list(self._followers) if kind is None else (kind,)
-        for follower in [one for name in kinds for one in self._followers.get(name, ())]:
-            try:
-                follower.ended(session_id, state, reason, at)
-            except Exception:
-                _log.exception("a follower failed")
-
     def held(self) -> Iterator[Session]:
         """Every handle that follows its session."""
         for refs in list(self._handles.values()):
@@ -233,25 +209,29 @@ class Following:
 
     def heard(self, event: Event) -> None:
         """Take over an ending from the log."""
-        if event.type in ENDINGS and event.kind in self._followers:
-            self._tell(event.kind, event.id, State(event.type.value), event.reason, event.time)
+        if event.type in ENDINGS:
+            self.followers.tell(event.kind, (event.id,), State(event.type.value), event.reason, event.time)
         if event.type in ENDINGS and (event.id in self._handles or event.id in self._works or event.id in self._waits):
             state, own = State(event.type.value), self.enders.get(event.change)
             self._end_handles(event.id, state, event.reason, event.version, event.time, event.change, own)
 
     def ended_by(self, session_id: str, how: Ending, version: int) -> None:
         """Take over an ending that this process made."""
-        if self._followers:
-            self._tell(None, session_id, how.state, how.reason, how.at)
+        if self.followers:
+            self.followers.tell(None, (session_id,), how.state, how.reason, how.at)
         if session_id in self._handles or session_id in self._works or session_id in self._waits:
             own = asyncio.current_task()
             self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""
-        if self._works or self._waits or self._followers:
+        if self.followers:
+            self.followers.tell(None, ends.ids, how.state, how.reason, how.at)
+        if self._works or self._waits:
             for session_id, version in zip(ends.ids, ends.versions, strict=True):
-                self.ended_by(session_id, how, version)
+                if session_id in self._works or session_id in self._waits:
+                    own = asyncio.current_task()
+                    self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended(self, session_id: str, record: Record) -> None:
         """Take over an ending from the record."""

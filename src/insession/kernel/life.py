@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from insession.errors import ConfigurationError, InsessionError, InvalidInput, SessionNotFound
+from insession.errors import ConfigurationError, DataUnreadable, InsessionError, InvalidInput, SessionNotFound
 from insession.kernel import commands, rules
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
@@ -38,7 +38,7 @@ _INDEX_KEY: Final = "~index/owners"
 _MOST_DIGESTS: Final = 4_096
 _ASSEMBLED: Final = frozenset(
     {
-        *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice"),
+        *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice", "_step"),
         *("_tasks", "_spawn", "_reaper", "_recovery", "_following"),
     }
 )
@@ -87,7 +87,7 @@ class Life:
         self._index_key = index_key
         self._secret_owners = secret_owners
         self._digests: dict[str, str] = {}
-        self._sweep = sweep
+        self._given_sweep = sweep
         self._kinds: dict[str, Kind] = {}
         for kind in kinds:
             self._declare(kind)
@@ -118,7 +118,8 @@ class Life:
         self.clock = self._given_clock or await self._measured()
         self._immediate = store.immediate
         self._apply_now = store.apply_now
-        self._slice = self._sweep or (commands.SLICE_NOW if End in store.immediate else commands.SLICE)
+        self._slice = commands.SLICE_NOW if End in store.immediate else commands.SLICE
+        self._step = self._given_sweep or self._slice
         self._read_now = store.record_now if Load in store.immediate else _not_now
         self.batcher = Batcher(store)
         self.items = Items(engine)
@@ -195,6 +196,8 @@ class Life:
             put = Put(_INDEX_KEY, secrets.token_bytes(32), Guard.ABSENT)
             await self._ask(Commit(self.clock.now(), self._change(), self.name, (put,)))
             item = (await self._ask(Load((_INDEX_KEY,)))).found[0]
+        if item is not None and type(item.data) is not bytes:
+            raise DataUnreadable(_INDEX_KEY, getattr(item.data, "problem", "it is no key"))
         self._index_key = None if item is None else item.data
 
     def _digest(self, owner: str) -> str:

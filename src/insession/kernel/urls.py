@@ -108,10 +108,9 @@ def chosen_store(store: str | Store | None, *, namespace: str, clock: Clock | No
 
 
 def sealed(store: Store, keys: object = None) -> Store:
-    """The store with its data encrypted at rest; ``keys`` is a key ring or its text, None: `Keys.found`."""
+    """The store with its data encrypted at rest; ``keys`` is a key ring or its text, None: as `Keys.found` finds it."""
     try:
         found: Any = importlib.import_module("insession.stores.sealed")
     except ImportError as error:  # pragma: no cover - only where the extra is missing
         raise ConfigurationError(f"{error.name} is not installed; pip install 'insession[sealed]'") from error
-    ring = found.Keys.found() if keys is None else found.Keys.parse(keys) if isinstance(keys, str) else keys
-    return cast("Store", found.SealedStore(store, ring))
+    return cast("Store", found.SealedStore(store, keys))

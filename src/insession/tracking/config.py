@@ -50,8 +50,8 @@ def _file(value: object) -> str | None:
 
 
 def _charset(value: object) -> str | None:
-    right = isinstance(value, str) and value.isprintable() and len(set(value)) >= LEAST_CHARSET
-    return None if right else f"is a text of at least {LEAST_CHARSET} different characters"
+    right = isinstance(value, str) and value.isprintable() and " " not in value and len({*value}) >= LEAST_CHARSET
+    return None if right else f"is a text of at least {LEAST_CHARSET} different characters, none of them blank"
 
 
 def _level(value: object) -> str | None:

@@ -27,6 +27,10 @@ KEYS: Final = (
 )
 
 
+_FLAGGED: Final = (State.ACTIVE, None)
+"""Told to stop, and not ended yet."""
+
+
 class LiveSession(Mapping[str, Any]):
     """A session that this process tracks, as a mapping.
 
@@ -40,14 +44,13 @@ class LiveSession(Mapping[str, Any]):
     keeps it from expiring.
     """
 
-    __slots__ = ("__weakref__", "_end", "_flag", "_seen", "_tracker", "record")
+    __slots__ = ("_end", "_seen", "_tracker", "record")
 
     def __init__(self, tracker: SessionTracker, record: Record) -> None:
         self._tracker = tracker
         self.record: Record = record
         self._seen = record.touched
-        self._flag = False
-        self._end: tuple[State, str | None] | None = None
+        self._end: tuple[State, str | None] | None = None  # whoever sees one stops
 
     def __getitem__(self, key: str) -> Any:
         if key == "interrupt_flag":
@@ -78,11 +81,11 @@ class LiveSession(Mapping[str, Any]):
     def end(self, state: State, reason: str | None) -> None:
         """It ended."""
         self._end = (state, reason)
-        self._flag = True
 
     def flag(self) -> None:
         """Tell the work for it to stop, before its end is committed."""
-        self._flag = True
+        if self._end is None:
+            self._end = _FLAGGED
 
     @property
     def seen(self) -> float:
@@ -101,14 +104,14 @@ class LiveSession(Mapping[str, Any]):
 
     def _polled(self) -> bool:
         """The flag; at most once a touch window the reading is written down as activity."""
-        if self._flag:
+        if self._end is not None:
             return True
         tracker = self._tracker
         now = tracker.now()
         if now - self._seen > tracker.window:
             self._seen = now
             tracker.seen(self)
-        return self._flag
+        return self._end is not None
 
 
 class ActiveSessions(Mapping[str, LiveSession]):

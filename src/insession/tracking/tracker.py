@@ -114,6 +114,12 @@ class SessionTracker(TrackerLife):
                     return session
         raise UnknownSession(str(session_id)[:64])
 
+    async def _known(self, session_id: object) -> Session:
+        """The same, without a trip to the store for one that this process holds."""
+        engine, holding = self._opened()
+        live = holding.sessions.get(session_id) if isinstance(session_id, str) else None
+        return await self.found(session_id) if live is None else Session(engine, live.record)
+
     def _owns(self, record: Record, hardware_id: object) -> bool:
         engine, _ = self._opened()
         return isinstance(hardware_id, str) and record.owner == engine.owner_of(KIND, hardware_id)
@@ -145,7 +151,7 @@ class SessionTracker(TrackerLife):
     async def _touch(self, session: Session) -> bool:
         try:
             await session.touch()
-        except SessionEnded:
+        except (SessionEnded, SessionNotFound):
             return False
         live = self.active_sessions.get(session.id)
         if live is not None:
@@ -158,9 +164,8 @@ class SessionTracker(TrackerLife):
         Waits for work that this process runs under `running`, at most ``interrupt_timeout`` seconds altogether.
         Raises `UnknownSession`, `ForeignSession`, `OutcomeUnknown`.
         """
-        engine, holding = self._opened()
-        live = holding.sessions.get(session_id)
-        session = await self.found(session_id) if live is None else Session(engine, live.record)
+        engine, _ = self._opened()
+        session = await self._known(session_id)
         self._checked(session.record, hardware_id)
         works = [future for task, future in self._works.get(session.id, ()) if task is not asyncio.current_task()]
         bound = self.config["interrupt_timeout"]
@@ -168,6 +173,8 @@ class SessionTracker(TrackerLife):
         try:
             with anyio.fail_after(bound):
                 won = await engine.interrupt(session.id, reason)
+        except SessionNotFound:
+            raise UnknownSession(session.id) from None
         except TimeoutError:
             raise OutcomeUnknown(f"the store did not answer the interrupt within {bound:g} s") from None
         for future in works:
@@ -227,14 +234,14 @@ class SessionTracker(TrackerLife):
 
         By compare-and-set over what `active_sessions` showed: `Conflict` if somebody else changed it since.
         """
-        engine, holding = self._opened()
-        live = holding.sessions.get(session_id)
-        handle = await self.found(session_id) if live is None else Session(engine, live.record)
+        _, holding = self._opened()
+        handle = await self._known(session_id)
         data = self.keeping.data(
             session.get("hardware_id"), session.get("user_agent"), session.get("ip_address"), session.get("context")
         )
         kept = {"hardware_id": handle.data["hardware_id"]} if "hardware_id" in handle.data else {}
         await handle.update({**data, **kept})
+        live = holding.sessions.get(handle.id)
         if live is None:
             return LiveSession(self, handle.record)
         live.record = handle.record

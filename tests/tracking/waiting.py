@@ -1,0 +1,16 @@
+"""Waiting for what other threads and processes do, with an end to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+DEADLINE = 20.0
+"""Every wait of these tests ends by then, whatever happens."""
+
+
+async def until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
+    """Wait until it holds; `TimeoutError` if it does not."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.001)
