@@ -234,6 +234,30 @@ class TestWhatWasChangedIsNoticed:
         assert type(seals.open(word, name, sealed)) is Unreadable
 
 
+class TestKinds:
+    async def test_data_of_another_kind_does_not_open(
+        self, inner: MemoryStore, store: SealedStore, clock: ManualClock
+    ) -> None:
+        await fill(store, clock)
+        owned = sid("one", "ann")
+        sealed = (await the_record(inner, owned)).data
+        other = await opened(inner, session("other", clock.now(), kind="other", data=sealed))
+        await overwrite(inner, clock, owned, sealed)
+        assert (await the_record(store, owned)).data == SECRET
+        moved = SealedStore(inner, RING)._seals
+        assert moved is not None
+        assert type(moved.open(RECORD, owned, sealed, other.kind)) is Unreadable
+
+    async def test_a_bound_value_is_not_turned_into_an_unbound_one(
+        self, inner: MemoryStore, clock: ManualClock
+    ) -> None:
+        store = SealedStore(inner, RING)
+        await opened(store, session("one", clock.now(), data=SECRET))
+        sealed = (await the_record(inner, ONE)).data
+        await overwrite(inner, clock, ONE, sealed[:1] + b"\x02" + sealed[2:])
+        assert "changed or moved" in await problem_of(store, ONE)
+
+
 class TestRings:
     async def test_all_open_and_the_first_seals(self, inner: MemoryStore, clock: ManualClock) -> None:
         old, new = Keys({1: RING._ring[1]}), RING
@@ -242,7 +266,7 @@ class TestRings:
         assert (await the_record(store, ONE)).data == SECRET
         await done(store, update(ONE, clock.now(), data=b"new"))
         sealed = (await the_record(inner, ONE)).data
-        assert struct.unpack_from(">BBIH", sealed) == (0xC1, 1, 2, 0)
+        assert struct.unpack_from(">BBIH", sealed) == (0xC1, 2, 2, 0)  # this patch names no kind
         assert await problem_of(SealedStore(inner, old), ONE) == "key 2 is not in the ring"
 
     async def test_other_key_of_the_same_number(self, inner: MemoryStore, clock: ManualClock) -> None:
@@ -256,7 +280,7 @@ class TestRings:
             (encode({"a": 1}), "it is not sealed"),
             (b"", "it is not sealed"),
             (b"\xc1\x01", "it is not sealed"),
-            (struct.pack(">BBIH", 0xC1, 2, 2, 0), "it is sealed in format 2, which is not known here"),
+            (struct.pack(">BBIH", 0xC1, 3, 2, 0), "it is sealed in format 3, which is not known here"),
             (struct.pack(">BBIH", 0xC1, 1, 7, 0), "key 7 is not in the ring"),
             (struct.pack(">BBIH", 0xC1, 1, 2, 3), "it has data version 3, which is not known here"),
         ],
@@ -365,7 +389,7 @@ async def test_sealed_again_under_the_same_version(inner: MemoryStore, store: Se
     record = await opened(SealedStore(inner, Keys({1: RING._ring[1]})), session("one", clock.now(), data=SECRET))
     before = await the_record(store, ONE)
     cursor = (await store.events(None, 0, None)).cursor
-    patch = Patch(ONE, Guard.SAME, before.version, data=before.data)
+    patch = Patch(ONE, Guard.SAME, before.version, data=before.data, kind=before.kind)
     answer = await ask(store, Commit(clock.now(), "rewrap", "node", (patch,)), Done)
     assert answer.versions == (record.version,)
     assert await the_record(store, ONE) == before

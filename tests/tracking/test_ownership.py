@@ -39,7 +39,7 @@ class TestValidated:
         self, any_manager: SessionManager, call: str, caller: str
     ) -> None:
         session = await any_manager.create_session(hardware_id=OWNER)
-        with pytest.raises((ForeignSession, InvalidInput)):
+        with pytest.raises((ForeignSession, InvalidInput), match="hardware.id"):
             await CALLS[call](any_manager, session["session_id"], caller)
         assert not session["interrupt_flag"]
 

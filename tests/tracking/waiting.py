@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 
 DEADLINE = 20.0
@@ -10,7 +11,10 @@ DEADLINE = 20.0
 
 
 async def until(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-    """Wait until it holds; `TimeoutError` if it does not."""
+    """Wait until it holds, a function or an async one; `TimeoutError` if it does not."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while True:
+            holds = condition()
+            if await holds if inspect.isawaitable(holds) else holds:
+                return
             await asyncio.sleep(0.001)

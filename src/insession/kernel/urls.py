@@ -24,6 +24,7 @@ SCHEMES: Final[Mapping[str, str]] = {
     "memory": "insession.stores.memory:MemoryStore",
     "sqlite": "insession.stores.sqlite:SQLiteStore",
 }
+_WORDS: Final = re.compile(r"[^0-9A-Za-z]+")
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -59,7 +60,10 @@ class StoreClass(Protocol):
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """A sentence about a name that nobody knows, with the nearest one that is known."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    words = set(_WORDS.split(name))
+    # ``max_sessions`` means ``max_concurrent_sessions`` rather than ``max_session_history``.
+    near = [one for one in sorted(known) if len(words) > 1 and words < set(_WORDS.split(one))]
+    near = near or difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean {str(near[0])!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
     return f"unknown {what} {name!r}{hint}"
 

@@ -24,7 +24,7 @@ def parse_address(text: object, field: str = "ip_address") -> str:
     if not isinstance(text, str):
         raise InvalidInput(field, f"is a text, not {type(text).__name__}")
     scheme, colon, rest = text.partition(":")
-    if colon and scheme in {"unix", "unix-abstract"}:
+    if text == UNIX or (colon and scheme in {"unix", "unix-abstract"}):
         return UNIX
     plain = unquote(rest) if colon and scheme in {"ipv4", "ipv6"} else text
     try:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from insession.kernel.limits import MOST_OF_KIND
 from insession.kernel.urls import unknown
 
+from . import checks
 from .logs import logger
-
-LONGEST: Final = 1e9
-"""So many seconds a duration may have: some thirty years."""
-LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LENGTHS: Final = (8, 64)
-LEAST_CHARSET: Final = 10
-CHARSET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class Setting(NamedTuple):
@@ -28,61 +20,31 @@ class Setting(NamedTuple):
     problem: Callable[[Any], str | None]
 
 
-def _seconds(value: Any) -> str | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return None if number and 0 < value <= LONGEST else "is a number of seconds above 0"
-
-
-def _whole(least: int, most: int) -> Callable[[object], str | None]:
-    def problem(value: object) -> str | None:
-        return None if type(value) is int and least <= value <= most else f"is a whole number from {least} to {most}"
-
-    return problem
-
-
-def _switch(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is True or False"
-
-
-def _file(value: object) -> str | None:
-    named = value is None or (isinstance(value, str | Path) and str(value) not in {"", "."} and "\0" not in str(value))
-    return None if named else "is the name of a file, or None for one in the state folder"
-
-
-def _charset(value: object) -> str | None:
-    right = isinstance(value, str) and value.isprintable() and " " not in value and len({*value}) >= LEAST_CHARSET
-    return None if right else f"is a text of at least {LEAST_CHARSET} different characters, none of them blank"
-
-
-def _level(value: object) -> str | None:
-    return None if isinstance(value, str) and value.upper() in LEVELS else f"is one of {', '.join(LEVELS)}"
-
-
 SETTINGS: Final[Mapping[str, Setting]] = {
-    "hardware_id_cache_file": Setting("hardware_id.cache", _file),
-    "hardware_id_length": Setting(32, _whole(*LENGTHS)),
-    "hardware_id_charset": Setting(CHARSET, _charset),
-    "session_timeout": Setting(3600, _seconds),
-    "session_cleanup_interval": Setting(300, _seconds),
-    "max_concurrent_sessions": Setting(100, _whole(1, MOST_OF_KIND)),
-    "session_heartbeat_interval": Setting(30, _seconds),
-    "interrupt_timeout": Setting(5, _seconds),
-    "interrupt_cleanup_delay": Setting(10, _seconds),
-    "global_interrupt_enabled": Setting(default=True, problem=_switch),
-    "tracking_enabled": Setting(default=True, problem=_switch),
-    "track_user_agents": Setting(default=True, problem=_switch),
-    "track_ip_addresses": Setting(default=False, problem=_switch),
-    "track_timestamps": Setting(default=True, problem=_switch),
-    "max_session_history": Setting(1000, _whole(1, MOST_OF_KIND)),
-    "session_data_retention": Setting(86_400, _seconds),
-    "cleanup_batch_size": Setting(50, _whole(1, 1_000)),
-    "require_hardware_id": Setting(default=True, problem=_switch),
-    "validate_session_ownership": Setting(default=True, problem=_switch),
-    "encrypt_session_data": Setting(default=False, problem=_switch),
-    "log_level": Setting("INFO", _level),
-    "log_sessions": Setting(default=True, problem=_switch),
-    "log_interrupts": Setting(default=True, problem=_switch),
-    "log_hardware_ids": Setting(default=False, problem=_switch),
+    "hardware_id_cache_file": Setting("hardware_id.cache", checks.file_name),
+    "hardware_id_length": Setting(32, checks.id_length),
+    "hardware_id_charset": Setting(checks.CHARSET, checks.charset),
+    "session_timeout": Setting(3600, checks.seconds),
+    "session_cleanup_interval": Setting(300, checks.seconds),
+    "max_concurrent_sessions": Setting(100, checks.whole(1, MOST_OF_KIND)),
+    "session_heartbeat_interval": Setting(30, checks.seconds),
+    "interrupt_timeout": Setting(5, checks.seconds),
+    "interrupt_cleanup_delay": Setting(10, checks.seconds),
+    "global_interrupt_enabled": Setting(default=True, problem=checks.switch),
+    "tracking_enabled": Setting(default=True, problem=checks.switch),
+    "track_user_agents": Setting(default=True, problem=checks.switch),
+    "track_ip_addresses": Setting(default=False, problem=checks.switch),
+    "track_timestamps": Setting(default=True, problem=checks.switch),
+    "max_session_history": Setting(1000, checks.whole(1, MOST_OF_KIND)),
+    "session_data_retention": Setting(86_400, checks.seconds),
+    "cleanup_batch_size": Setting(50, checks.whole(1, 1_000)),
+    "require_hardware_id": Setting(default=True, problem=checks.switch),
+    "validate_session_ownership": Setting(default=True, problem=checks.switch),
+    "encrypt_session_data": Setting(default=False, problem=checks.switch),
+    "log_level": Setting("INFO", checks.level),
+    "log_sessions": Setting(default=True, problem=checks.switch),
+    "log_interrupts": Setting(default=True, problem=checks.switch),
+    "log_hardware_ids": Setting(default=False, problem=checks.switch),
 }
 SECURITY: Final = (
     "require_hardware_id",

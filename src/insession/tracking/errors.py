@@ -14,7 +14,12 @@ No message carries a hardware id.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from insession.errors import InsessionError, LimitReached, SessionNotFound
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class TrackingError(InsessionError):
@@ -49,9 +54,11 @@ class HardwareIDFailed(TrackingError):
 class UnknownSession(TrackingError, SessionNotFound):
     """There is no such session: never created, or dropped from the history since."""
 
-    def __init__(self, session_id: str) -> None:
-        InsessionError.__init__(self, f"Session not found: {session_id!r}; it was never created, or is history by now")
-        self.session_id = session_id
+    def __init__(self, session_id: object) -> None:
+        # What has not the form of an id may be anything, a hardware id too, and is not shown.
+        self.session_id: str = session_id if isinstance(session_id, str) and _ID.fullmatch(session_id) else "?"
+        problem = "that is no session id" if self.session_id == "?" else "it was never created, or is history by now"
+        InsessionError.__init__(self, f"Session not found: {self.session_id}; {problem}")
 
 
 class ForeignSession(TrackingError, PermissionError):

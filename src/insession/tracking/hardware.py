@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
-import string
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ import anyio.to_thread
 from insession.folders import state_folder
 from insession.kernel.urls import unknown
 
+from . import checks
 from .errors import HardwareIDFailed, NotInitialized
 from .idcache import SALT_BYTES, DamagedCache, IDCache, Kept
 from .logs import logger
@@ -24,14 +23,10 @@ from .machine import MACHINE_ID_FILES, RANDOM, VARIABLE, Source, derive, environ
 from .provider import Provider
 
 CACHE_NAME: Final = "hardware_id.cache"
-CHARSET: Final = string.ascii_letters + string.digits
-SHORTEST: Final = 8
-LONGEST: Final = 64
-FEWEST_CHARACTERS: Final = 10
 DEFAULTS: Final[Mapping[str, Any]] = {
     "cache_file": None,
     "length": 32,
-    "charset": CHARSET,
+    "charset": checks.CHARSET,
     "require_hardware_id": True,
     "app": "insession",
     "hardware_id": None,
@@ -329,37 +324,6 @@ def _said(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _cache_file(value: object) -> str | None:
-    named = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if named is None or (isinstance(named, str) and named and "\0" not in named and _encodable(named)):
-        return None
-    return "is the name of a file, or None for one in the state folder"
-
-
-def _encodable(name: str) -> bool:
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _length(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and SHORTEST <= value <= LONGEST:
-        return None
-    return f"is a whole number from {SHORTEST} to {LONGEST}"
-
-
-def _charset(value: object) -> str | None:
-    if not isinstance(value, str) or not value.isprintable() or any(one.isspace() for one in value):
-        return "is a text of printable characters without blanks"
-    return None if len(set(value)) >= FEWEST_CHARACTERS else f"has at least {FEWEST_CHARACTERS} different characters"
-
-
-def _switch(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is True or False"
-
-
 def _app(value: object) -> str | None:
     return None if isinstance(value, str) and value else "is the application's name, a text"
 
@@ -369,10 +333,10 @@ def _explicit(value: object) -> str | None:
 
 
 _CHECKS: Final[Mapping[str, Callable[[object], str | None]]] = {
-    "cache_file": _cache_file,
-    "length": _length,
-    "charset": _charset,
-    "require_hardware_id": _switch,
+    "cache_file": checks.file_name,
+    "length": checks.id_length,
+    "charset": checks.charset,
+    "require_hardware_id": checks.switch,
     "app": _app,
     "hardware_id": _explicit,
 }

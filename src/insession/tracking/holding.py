@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from contextlib import suppress
+from itertools import count
 from typing import Final
 
 from insession.errors import SessionEnded, SessionNotFound, StoreError
@@ -29,9 +30,10 @@ class Holding:
         self._tally = tally
         self._records = records
         self.sessions: dict[str, LiveSession] = {}
-        self.opening: int = 0
-        """How many are being opened now: one of these may end before it is held."""
-        self._early: dict[str, tuple[State, str | None, float]] = {}
+        self._numbers = count()
+        self._openings: dict[int, None] = {}  # being opened now: one of these may end before it is held
+        self._stopping = False
+        self._early: dict[str, tuple[int, State, str | None, float]] = {}
         self._seen: deque[LiveSession] = deque()
         self._anything = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -40,15 +42,33 @@ class Holding:
     def add(self, live: LiveSession) -> None:
         """Hold one that was opened or taken over."""
         self.sessions[live.id] = live
-        end = self._early.pop(live.id, None)
-        if end is not None:
-            self.ended(live.id, *end)
+        if self._stopping:
+            live.flag()
+        early = self._early.pop(live.id, None)
+        if early is not None:
+            self.ended(live.id, *early[1:])
 
-    def opened(self) -> None:
-        """One opening is over, whatever became of it."""
-        self.opening -= 1
-        if not self.opening:
-            self._early.clear()
+    def stop(self) -> None:
+        """Flag what is held, and from now on what is added."""
+        self._stopping = True
+        for live in self.sessions.values():
+            live.flag()
+
+    def opening(self) -> int:
+        """An opening begins; `opened` takes the number."""
+        number = next(self._numbers)
+        self._openings[number] = None
+        return number
+
+    def opened(self, number: int) -> None:
+        """One opening is over, whatever became of it. Ends from before all that go on concern none of them."""
+        del self._openings[number]
+        oldest = next(iter(self._openings), None)
+        while self._early:
+            first = next(iter(self._early))
+            if oldest is not None and self._early[first][0] > oldest:
+                break
+            del self._early[first]
 
     def ended(self, session_id: str, state: State, reason: str | None, at: float) -> None:
         """See `Follower.ended`."""
@@ -57,8 +77,8 @@ class Holding:
             live.end(state, reason)
             self._tally.ended(state, at)
             self._records.ended(session_id, state, reason)
-        elif self.opening:
-            self._early[session_id] = (state, reason, at)
+        elif self._openings and session_id not in self._early:
+            self._early[session_id] = (next(self._numbers), state, reason, at)
 
     async def reload(self) -> None:
         """See `Follower.reload`."""
@@ -95,7 +115,7 @@ class Holding:
         handle = Session(self._engine, live.record)
         try:
             await handle.touch()
-            live.record = handle.record
+            live.learn(handle.record)
         except (SessionEnded, SessionNotFound):
             pass  # whoever follows the log hears of it
         except StoreError as error:

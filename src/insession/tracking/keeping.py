@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from insession.errors import InvalidInput
 from insession.kernel.codec import decode
@@ -11,7 +11,8 @@ from insession.kernel.record import Record, State
 
 from .addresses import parse_address
 
-COMPLETED = "completed"
+COMPLETED: Final = "completed"
+LONGEST_AGENT: Final = 8_192
 
 
 def status_word(state: State) -> str:
@@ -43,7 +44,7 @@ class Keeping:
             return {}
         data: dict[str, Any] = {} if hardware_id is None else {"hardware_id": hardware_id}
         if self._agents and user_agent is not None:
-            data["user_agent"] = user_agent
+            data["user_agent"] = _checked_agent(user_agent)
         if self._addresses and ip_address is not None:
             data["ip_address"] = parse_address(ip_address)
         if context:
@@ -66,4 +67,15 @@ class Keeping:
             "ip_address": data.get("ip_address"),
             "interrupt_reason": reason,
             "outcome": record.stopped,
+            "version": record.version,
         }
+
+
+def _checked_agent(user_agent: str) -> str:
+    if len(user_agent) > LONGEST_AGENT:
+        raise InvalidInput("user_agent", f"has at most {LONGEST_AGENT} characters, not {len(user_agent)}")
+    try:
+        user_agent.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("user_agent", "holds half a character") from None
+    return user_agent

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from insession.errors import InsessionError, SessionNotFound
+from insession.errors import InsessionError, InvalidInput, SessionNotFound
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
@@ -80,30 +80,36 @@ class TrackerLife(Provider):
         self._global_until = 0.0
         self._works: dict[str, list[tuple[asyncio.Task[Any] | None, asyncio.Future[None]]]] = {}
         self._tasks = Tasks()
+        self._changing = asyncio.Lock()
         self.keeping: Keeping = Keeping(SessionManagementConfig())
         self.records: Records = Records(SessionManagementConfig())
         self.tally: Tally = Tally(most=1, age=0.0, delay=0.0)
 
     async def initialize(self) -> bool:
         """Open the store and begin to track; False, with every reason in the log, where that cannot work."""
-        if self._engine is not None:
+        async with self._changing:
+            if self._engine is not None:
+                return True
+            if not self.config.validate():
+                return False
+            try:
+                engine = self._made()
+                await engine.__aenter__()
+            except (InsessionError, OSError) as error:
+                logger().error("the tracker cannot start: %s", error)
+                return False
+            self._assemble(engine)
+            self._start()
             return True
-        if not self.config.validate():
-            return False
-        try:
-            engine = self._made()
-            await engine.__aenter__()
-        except (InsessionError, OSError) as error:
-            logger().error("the tracker cannot start: %s", error)
-            return False
-        self._assemble(engine)
-        self._start()
-        return True
 
     def _made(self) -> Engine:
         """The engine that the configuration describes, not opened yet."""
         config = self.config
+        if not isinstance(self._namespace, str):
+            raise InvalidInput("namespace", f"is a text, not {type(self._namespace).__name__}")
         store = chosen_store(self._store, namespace=self._namespace, clock=self._clock)
+        if not hasattr(store, "apply"):
+            raise InvalidInput("store", f"is a URL, a store or None, not {type(store).__name__}")
         shared = Commit not in store.immediate  # a store that never waits is this process's own
         self.window = touch_window(config)
         kind = Kind(
@@ -138,11 +144,15 @@ class TrackerLife(Provider):
         self.now = engine.clock.now
         self.keeping = Keeping(config)
         self.records = Records(config)
-        self.tally = Tally(
-            most=config["max_session_history"],
-            age=config["session_data_retention"],
-            delay=config["interrupt_cleanup_delay"],
+        earlier, self.tally = (
+            self.tally,
+            Tally(
+                most=config["max_session_history"],
+                age=config["session_data_retention"],
+                delay=config["interrupt_cleanup_delay"],
+            ),
         )
+        self.tally.take_over(earlier)
         self._holding = Holding(engine, self.tally, self.records)
         self._global_until = 0.0
         engine.follow(KIND, self._holding)
@@ -152,22 +162,29 @@ class TrackerLife(Provider):
 
     async def cleanup(self) -> bool:
         """Stop tracking: everything that this process tracks is flagged and, unless ``durable``, ended."""
-        engine, holding = self._engine, self._holding
-        if engine is None or holding is None:
+        async with self._changing:
+            engine, holding = self._engine, self._holding
+            if engine is not None and holding is not None:
+                self._engine = None
+                self._stop()
+                holding.stop()
+                try:
+                    await self._end_held(engine, holding)
+                finally:
+                    await self._tasks.close()
+                    await engine.__aexit__(None, None, None)
+                    holding.sessions.clear()
             return True
-        self._engine = None
-        self._stop()
-        for live in holding.sessions.values():
-            live.flag()
+
+    async def _end_held(self, engine: Engine, holding: Holding) -> None:
+        """End what is held, unless ``durable``, and what is opened by a call that began before."""
+        ended: set[str] = set()
         try:
-            if not self._durable:
-                await _end_all(engine, list(holding.sessions), self.config["cleanup_batch_size"])
+            while not self._durable and (rest := [one for one in holding.sessions if one not in ended]):
+                ended.update(rest)
+                await _end_all(engine, rest, self.config["cleanup_batch_size"])
         except InsessionError as error:
             logger().warning("not every session could be ended; the rest expires: %s", error)
-        finally:
-            await self._tasks.close()
-            await engine.__aexit__(None, None, None)
-        return True
 
     async def _clean_for_ever(self, engine: Engine) -> None:
         """Shorten the history, now and then; what was interrupted just now is not history yet."""

@@ -24,6 +24,7 @@ KEYS: Final = (
     "ip_address",
     "interrupt_reason",
     "outcome",
+    "version",
 )
 
 
@@ -37,7 +38,8 @@ class LiveSession(Mapping[str, Any]):
     ``session_id``; ``hardware_id`` (None where none is kept); ``status`` (``active``, ``interrupted``, ``completed``,
     ``expired``); ``interrupt_flag``: whether it has ended, by anyone, anywhere; ``interrupt_reason``: the first reason
     that ended it; ``created_at``, ``last_activity``: seconds since the epoch, None without ``track_timestamps``;
-    ``context``, ``user_agent``, ``ip_address``: as kept, a copy at each reading; ``outcome``: how the work for it
+    ``context``, ``user_agent``, ``ip_address``: as kept, a copy at each reading; ``version``: changes with every change
+    of what is kept, for `SessionTracker.replace_session`; ``outcome``: how the work for it
     stopped, where a status was read since.
 
     Reading ``interrupt_flag`` is local, in any thread, and counts as activity of the session: who polls it in a loop
@@ -50,7 +52,8 @@ class LiveSession(Mapping[str, Any]):
         self._tracker = tracker
         self.record: Record = record
         self._seen = record.touched
-        self._end: tuple[State, str | None] | None = None  # whoever sees one stops
+        # Whoever sees one stops.
+        self._end: tuple[State, str | None] | None = None if record.live else (record.state, record.reason)
 
     def __getitem__(self, key: str) -> Any:
         if key == "interrupt_flag":
@@ -78,6 +81,11 @@ class LiveSession(Mapping[str, Any]):
         """Its id."""
         return self.record.id
 
+    def learn(self, record: Record) -> None:
+        """Take over what was read or written, unless more is known already."""
+        if (record.version, record.touched) >= (self.record.version, self.record.touched):
+            self.record = record
+
     def end(self, state: State, reason: str | None) -> None:
         """It ended."""
         self._end = (state, reason)
@@ -100,7 +108,9 @@ class LiveSession(Mapping[str, Any]):
     def snapshot(self) -> dict[str, Any]:
         """What it says now, as a plain dict."""
         state, reason = (self.record.state, self.record.reason) if self._end is None else self._end
-        return self._tracker.described(self.record, state, reason, self.seen)
+        told = self._tracker.described(self.record, state, reason, self.seen)
+        told["interrupt_flag"] = self._end is not None
+        return told
 
     def _polled(self) -> bool:
         """The flag; at most once a touch window the reading is written down as activity."""

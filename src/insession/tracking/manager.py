@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
-from insession.errors import ConfigurationError, InsessionError
+from insession.errors import ConfigurationError, InsessionError, InvalidInput
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 
 from .config import PERFORMANCE, SECURITY, TRACKING, SessionManagementConfig
-from .errors import NotInitialized, UnknownSession
+from .errors import HardwareIDFailed, NotInitialized, UnknownSession
 from .hardware import HardwareIDProvider
 from .live import LiveSession
 from .logs import logger
@@ -50,18 +50,26 @@ class SessionManager:
         durable: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self.config: SessionManagementConfig = SessionManagementConfig(config)
-        """What the next `initialize` takes; may be changed."""
+        self._config = SessionManagementConfig(config)
         self.hardware_id_provider: HardwareIDProvider | None = None
         self.session_tracker: SessionTracker | None = None
         self.is_initialized: bool = False
-        self._running_config = SessionManagementConfig(self.config)
+        self._running_config = SessionManagementConfig(config)
         self._store = store
         self._namespace = namespace
         self._keys = keys
         self._durable = durable
         self._clock = clock
         self._changing = asyncio.Lock()
+
+    @property
+    def config(self) -> SessionManagementConfig:
+        """What the next `initialize` takes; may be changed, and replaced by a dict."""
+        return self._config
+
+    @config.setter
+    def config(self, values: object) -> None:
+        self._config = SessionManagementConfig(values)
 
     async def __aenter__(self) -> Self:
         if not await self.initialize():
@@ -88,6 +96,10 @@ class SessionManager:
             if not config.validate():
                 return False
             provider, tracker = self._providers(config)
+            if self.session_tracker is not None and self.hardware_id_provider is not None:
+                # Whoever watches the numbers sees them go on over a restart.
+                tracker.tally, tracker.counts = self.session_tracker.tally, self.session_tracker.counts
+                provider.counts = self.hardware_id_provider.counts
             if not await provider.initialize():
                 return False
             if not await tracker.initialize():
@@ -120,12 +132,16 @@ class SessionManager:
         async with self._changing:
             if self.is_initialized and self.session_tracker and self.hardware_id_provider:
                 self.is_initialized = False
-                await self.session_tracker.cleanup()
-                await self.hardware_id_provider.cleanup()
+                try:
+                    await self.session_tracker.cleanup()
+                finally:
+                    await self.hardware_id_provider.cleanup()
             return True
 
     def update_config(self, values: Mapping[str, Any]) -> None:
         """Change some values; they take effect at the next `initialize`."""
+        if not isinstance(values, Mapping):
+            raise InvalidInput("values", f"is a dict, not {type(values).__name__}")
         self.config.update(values)
 
     async def create_session(
@@ -206,8 +222,9 @@ class SessionManager:
         self._tracker()
         assert self.hardware_id_provider is not None  # noqa: S101 - what runs has both
         async for hardware_id in self.hardware_id_provider.process(None):
-            return str(hardware_id)
-        raise NotInitialized
+            if hardware_id is not None:
+                return hardware_id
+        raise HardwareIDFailed("there is none, and none is required")
 
     async def statistics(self) -> dict[str, int]:
         """How many tracked sessions the store holds, of all processes, by status."""
@@ -219,7 +236,8 @@ class SessionManager:
 
     def get_status(self) -> dict[str, Any]:
         """Whether it runs, its parts, and its configuration with what waits for the next `initialize`."""
-        pending = sorted(key for key in self.config if self.config[key] != self._running_config.get(key))
+        self._say_whether_it_runs()
+        pending = [key for key in self.config if self.config[key] != self._running_config.get(key)]
         return {
             "is_initialized": self.is_initialized,
             "hardware_id_provider": _status(self.hardware_id_provider),
@@ -250,14 +268,17 @@ class SessionManager:
 
     def get_security_settings(self) -> dict[str, Any]:
         """What protects users, as configured."""
+        self._say_whether_it_runs()
         return self._running_config.only(SECURITY)
 
     def get_performance_settings(self) -> dict[str, Any]:
         """Limits and periods, as configured."""
+        self._say_whether_it_runs()
         return self._running_config.only(PERFORMANCE)
 
     def get_tracking_settings(self) -> dict[str, Any]:
         """What is kept and logged, as configured."""
+        self._say_whether_it_runs()
         return self._running_config.only(TRACKING)
 
     def get_summary(self) -> dict[str, Any]:
@@ -268,7 +289,7 @@ class SessionManager:
             "session_tracker_available": _status(self.session_tracker)["is_available"],
             "config_valid": not self.config.problems(),
             "session_statistics": self._shown_tracker().get_statistics(),
-            "security_settings": self.get_security_settings(),
+            "security_settings": self._running_config.only(SECURITY),
         }
 
     def _tracker(self) -> SessionTracker:
@@ -276,10 +297,13 @@ class SessionManager:
             raise NotInitialized
         return self.session_tracker
 
-    def _shown_tracker(self) -> SessionTracker:
-        """The tracker, for what it says from memory; where none runs the log says so, and the numbers are its last."""
+    def _say_whether_it_runs(self) -> None:
         if not self.is_initialized:
             _said(NotInitialized())
+
+    def _shown_tracker(self) -> SessionTracker:
+        """The tracker, for what it says from memory; where none runs the log says so, and the numbers are its last."""
+        self._say_whether_it_runs()
         return self.session_tracker or SessionTracker(self._running_config)
 
 

@@ -31,6 +31,11 @@ class Tally:
         self.completed: int = 0
         self.expired: int = 0
 
+    def take_over(self, earlier: Tally) -> None:
+        """Go on counting where an earlier one stopped."""
+        self.created, self.interrupted = earlier.created, earlier.interrupted
+        self.completed, self.expired = earlier.completed, earlier.expired
+
     def ended(self, state: State, at: float) -> None:
         """One of this process's sessions ended."""
         if state is State.INTERRUPTED:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
 
-from insession.errors import InsessionError, InvalidInput, LimitReached, OutcomeUnknown, SessionEnded, SessionNotFound
-from insession.kernel.engine import MOST_PAGE
+from insession.errors import (
+    Conflict,
+    InsessionError,
+    InvalidInput,
+    LimitReached,
+    OutcomeUnknown,
+    SessionEnded,
+    SessionNotFound,
+)
+from insession.kernel.engine import MOST_PAGE, Engine
+from insession.kernel.ids import check_reason
+from insession.kernel.operations import Commit
 from insession.kernel.record import Record, State
 from insession.kernel.session import Session
 from insession.kernel.urls import unknown
@@ -61,12 +71,12 @@ class SessionTracker(TrackerLife):
     ) -> LiveSession:
         """Begin a session of its own. Raises `TooManySessions`, `InvalidInput`."""
         engine, holding = self._opened()
-        holding.opening += 1
+        number = holding.opening()
         try:
             if hardware_id is None and self.config["require_hardware_id"]:
                 raise InvalidInput("hardware_id", "is required (require_hardware_id)")
             data = self.keeping.data(hardware_id, user_agent, ip_address, context)
-            session = await engine.open(kind=KIND, owner=hardware_id, data=data)
+            session = await self._begun(engine, hardware_id, data)
             live = self._held(holding, session.record)
         except LimitReached:
             self.counts.refused()
@@ -75,11 +85,22 @@ class SessionTracker(TrackerLife):
             self.counts.refused()
             raise _named(error) from None
         finally:
-            holding.opened()
+            holding.opened(number)
         self.tally.created += 1
         self.counts.succeeded()
         self.records.created(live.id, hardware_id)
         return live
+
+    async def _begun(self, engine: Engine, owner: str | None, data: dict[str, Any]) -> Session:
+        """Open a session; if the caller is cancelled meanwhile it is ended, because nobody has its id."""
+        if Commit in engine.store.immediate:
+            return await engine.open(kind=KIND, owner=owner, data=data)
+        opening = asyncio.ensure_future(engine.open(kind=KIND, owner=owner, data=data))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._tasks.spawn(_dropped(engine, opening))
+            raise
 
     def _held(self, holding: Holding, record: Record) -> LiveSession:
         live = LiveSession(self, record)
@@ -89,7 +110,7 @@ class SessionTracker(TrackerLife):
     async def _taken_over(self, session_id: object, hardware_id: object) -> LiveSession:
         """A session that goes on, in this process from now on."""
         _, holding = self._opened()
-        holding.opening += 1
+        number = holding.opening()
         try:
             session = await self.found(session_id)
             if not self._owns(session.record, hardware_id):
@@ -97,7 +118,7 @@ class SessionTracker(TrackerLife):
             await session.touch()
             live = holding.sessions.get(session.id) or self._held(holding, session.record)
         finally:
-            holding.opened()
+            holding.opened(number)
         self.counts.succeeded()
         return live
 
@@ -112,7 +133,7 @@ class SessionTracker(TrackerLife):
             else:
                 if session.kind == KIND:
                     return session
-        raise UnknownSession(str(session_id)[:64])
+        raise UnknownSession(session_id)
 
     async def _known(self, session_id: object) -> Session:
         """The same, without a trip to the store for one that this process holds."""
@@ -122,7 +143,10 @@ class SessionTracker(TrackerLife):
 
     def _owns(self, record: Record, hardware_id: object) -> bool:
         engine, _ = self._opened()
-        return isinstance(hardware_id, str) and record.owner == engine.owner_of(KIND, hardware_id)
+        try:
+            return isinstance(hardware_id, str) and record.owner == engine.owner_of(KIND, hardware_id)
+        except InvalidInput as error:
+            raise _named(error) from None
 
     def _checked(self, record: Record, caller: object) -> bool:
         """Whether a caller is given and is the owner; another one is refused where ownership is validated."""
@@ -153,9 +177,7 @@ class SessionTracker(TrackerLife):
             await session.touch()
         except (SessionEnded, SessionNotFound):
             return False
-        live = self.active_sessions.get(session.id)
-        if live is not None:
-            live.record = session.record
+        self._learned(session.record)
         return True
 
     async def interrupt(self, session_id: str, reason: str, hardware_id: str | None = None) -> bool:
@@ -187,6 +209,7 @@ class SessionTracker(TrackerLife):
         if not self.config["global_interrupt_enabled"]:
             logger().warning("nothing is interrupted: global_interrupt_enabled is off")
             return 0
+        check_reason(reason)  # before any flag stands
         now = engine.clock.now()
         self._global_until = now + self.config["interrupt_cleanup_delay"]
         for live in list(holding.sessions.values()):
@@ -232,19 +255,31 @@ class SessionTracker(TrackerLife):
     async def replace_session(self, session_id: str, session: Mapping[str, Any]) -> LiveSession:
         """Put a migrated session back: its ``context``, ``user_agent`` and ``ip_address``.
 
-        By compare-and-set over what `active_sessions` showed: `Conflict` if somebody else changed it since.
+        By compare-and-set over the ``version`` that it was read with, else over what `active_sessions` shows:
+        `Conflict` if somebody else changed it since; what is shown is then read anew. Raises `UnknownSession`,
+        `InvalidInput`, `SessionEnded`.
         """
-        _, holding = self._opened()
+        if not isinstance(session, Mapping):
+            raise InvalidInput("session", f"is a dict, not {type(session).__name__}")
         handle = await self._known(session_id)
-        data = self.keeping.data(
-            session.get("hardware_id"), session.get("user_agent"), session.get("ip_address"), session.get("context")
-        )
+        data = self.keeping.data(None, session.get("user_agent"), session.get("ip_address"), session.get("context"))
         kept = {"hardware_id": handle.data["hardware_id"]} if "hardware_id" in handle.data else {}
-        await handle.update({**data, **kept})
-        live = holding.sessions.get(handle.id)
-        if live is None:
-            return LiveSession(self, handle.record)
-        live.record = handle.record
+        if session.get("version") not in {None, handle.version}:
+            raise Conflict(handle.id, handle.version)
+        try:
+            await handle.update({**data, **kept})
+        except InvalidInput as error:
+            raise _named(error) from None
+        except Conflict:
+            self._learned((await self.found(handle.id)).record)
+            raise
+        return self._learned(handle.record) or LiveSession(self, handle.record)
+
+    def _learned(self, record: Record) -> LiveSession | None:
+        """The live session of a record that was read or written, if this process tracks it."""
+        live = self.active_sessions.get(record.id)
+        if live is not None:
+            live.learn(record)
         return live
 
     @property
@@ -320,6 +355,12 @@ class SessionTracker(TrackerLife):
         """Zero the counters; touches no session."""
         super().reset_metrics()
         self.tally.reset()
+
+
+async def _dropped(engine: Engine, opening: asyncio.Future[Session]) -> None:
+    """End a session whose caller is gone."""
+    with suppress(InsessionError):
+        await engine.interrupt((await opening).id, "cancelled")
 
 
 def _named(error: InsessionError) -> InsessionError:

@@ -132,13 +132,13 @@ class SealedStore:
         return self._opened_record(seals, one) if isinstance(one, Record) else self._opened_item(seals, one)
 
     def _opened_record(self, seals: Seals, record: Record) -> Record:
-        return replace(record, data=self._open(seals, RECORD, record.id, record.data))
+        return replace(record, data=self._open(seals, RECORD, record.id, record.data, record.kind))
 
     def _opened_item(self, seals: Seals, item: Item) -> Item:
         return replace(item, data=self._open(seals, ITEM, item.key, item.data))
 
-    def _open(self, seals: Seals, word: bytes, name: str, sealed: bytes) -> bytes:
-        data = seals.open(word, name, sealed)
+    def _open(self, seals: Seals, word: bytes, name: str, sealed: bytes, kind: str | None = None) -> bytes:
+        data = seals.open(word, name, sealed, kind)
         if type(data) is Unreadable:
             self._tell(name, data.problem)
         return data
@@ -163,9 +163,9 @@ def _sealed_part(seals: Seals, part: Patch | Put) -> Patch | Put:
         return part if part.data is None else replace(part, data=seals.seal(ITEM, part.key, part.data))
     if part.record is not None:
         # A store owns the record that it is handed and may number it; that of the caller stays clear.
-        record = replace(part.record, data=seals.seal(RECORD, part.id, part.record.data))
+        record = replace(part.record, data=seals.seal(RECORD, part.id, part.record.data, part.record.kind))
         part = replace(part, record=record)
-    return part if part.data is None else replace(part, data=seals.seal(RECORD, part.id, part.data))
+    return part if part.data is None else replace(part, data=seals.seal(RECORD, part.id, part.data, part.kind))
 
 
 def _check_item(operation: Operation, answer: Answer) -> None:
