@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from insession.errors import ConfigurationError, DataUnreadable, InsessionError, InvalidInput, SessionNotFound
+from insession.errors import (
+    ConfigurationError,
+    DataUnreadable,
+    InsessionError,
+    InvalidInput,
+    SessionNotFound,
+    StoreError,
+)
 from insession.kernel import commands, rules
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
@@ -33,6 +40,7 @@ _log: Final = logging.getLogger("insession.engine")
 LARGEST_DATA: Final = 1 << 30
 LONGEST_INDEX_KEY: Final = 64
 LARGEST_SWEEP: Final = 1_000
+MEASURE_EVERY: Final = 60.0
 _INDEX_KEY: Final = "~index/owners"
 """The item that holds the key of the owners' digests, so that all processes of a store have the same."""
 _MOST_DIGESTS: Final = 4_096
@@ -109,6 +117,8 @@ class Life:
             raise
         self._is_open = True
         self._spawn(self._following.follow(cursor))
+        if self._given_clock is None and Commit not in self._immediate:
+            self._spawn(self._follow_time())
         self._spawn(self._reaper.run())
         self._spawn(self._reaper.purge_for_ever())
         self._spawn(self._recovery.find_owed())
@@ -158,6 +168,20 @@ class Life:
         """A clock that shows the store's time and is never ahead of it, so that nothing ends early."""
         now = await self.store.now()
         return Clock(now - monotonic())
+
+    async def _follow_time(self) -> None:
+        """Go on following the store's clock: it drifts, is set, and after a failover is another machine's."""
+        while True:
+            await self.clock.sleep(MEASURE_EVERY)
+            try:
+                await self._measure()
+            except StoreError as error:
+                _log.warning("the store's time is not known: %s", error)
+
+    async def _measure(self) -> None:
+        asked = monotonic()
+        now = await self.store.now()
+        self.clock.correct(now - monotonic(), now - asked)
 
     def _declare(self, kind: Kind) -> Kind:
         if kind.name.startswith("~"):

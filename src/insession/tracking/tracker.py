@@ -264,7 +264,8 @@ class SessionTracker(TrackerLife):
         handle = await self._known(session_id)
         data = self.keeping.data(None, session.get("user_agent"), session.get("ip_address"), session.get("context"))
         kept = {"hardware_id": handle.data["hardware_id"]} if "hardware_id" in handle.data else {}
-        if session.get("version") not in {None, handle.version}:
+        version = session.get("version")
+        if version is not None and version != handle.version:
             raise Conflict(handle.id, handle.version)
         try:
             await handle.update({**data, **kept})
