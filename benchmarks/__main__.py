@@ -16,6 +16,7 @@ SCRIPTS = (
     "sqlite_batches",
     "sqlite_alone",
     "interrupt_processes",
+    "grpc_interrupts",
     "tracking",
 )
 

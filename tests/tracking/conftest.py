@@ -23,7 +23,8 @@ Managers = Callable[..., Awaitable[SessionManager]]
 
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep each test out of the user's state folder, and away from stores and keys of the environment."""
+    """Keep each test out of the user's folders, and away from stores and keys of the environment."""
+    monkeypatch.chdir(tmp_path)  # a cache of the hardware id is named from there
     folder = tmp_path / "state"
     monkeypatch.setenv("INSESSION_STATE_DIR", str(folder))
     for name in ("INSESSION_STORE", "INSESSION_KEYS", "INSESSION_HARDWARE_ID"):

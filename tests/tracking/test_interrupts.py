@@ -150,7 +150,7 @@ class TestAll:
         while not interrupting.done():
             after.append(await manager.create_session())
         assert interrupting.result() == 500
-        assert len(after) > 5
+        assert after
         assert flags(before) == {True}
         assert flags(after) == {False}
 
@@ -160,8 +160,7 @@ class TestAll:
         made: list[LiveSession] = []
 
         async def creating() -> None:
-            for _ in range(10):
-                made.append(await one.create_session())
+            made.extend([await one.create_session() for _ in range(10)])
 
         async def interrupting() -> int:
             number = 0

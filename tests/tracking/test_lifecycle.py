@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from insession.errors import ConfigurationError, InsessionError, StoreUnavailable
-from insession.stores.memory import MemoryStore
+from insession.errors import ConfigurationError, InsessionError
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
-from insession.tracking import NotInitialized, SessionManager, SessionTracker, TooManySessions
+from insession.tracking import NotInitialized, SessionManager, SessionTracker
 from insession.tracking.config import SETTINGS
 
 from .conftest import Managers
@@ -49,11 +48,18 @@ DEFAULTS = {
 def others() -> set[asyncio.Task[Any]]:
     """The tasks of this loop, but for those that run the test."""
     running = asyncio.current_task()
-    return {
-        task
-        for task in asyncio.all_tasks()
-        if task is not running and "TestRunner" not in getattr(task.get_coro(), "__qualname__", "")
-    }
+    return {task for task in asyncio.all_tasks() if task is not running and "TestRunner" not in what(task)}
+
+
+def what(task: asyncio.Task[Any]) -> str:
+    """What a task runs."""
+    return str(getattr(task.get_coro(), "__qualname__", ""))
+
+
+def global_flags(manager: SessionManager) -> tuple[bool, bool]:
+    """The global flag, as both that have it show it."""
+    assert manager.session_tracker is not None
+    return manager.session_tracker.global_interrupt_flag, manager.get_session_statistics()["global_interrupt_flag"]
 
 
 class TestStart:
@@ -159,11 +165,9 @@ class TestStart:
     async def test_many_starts_at_once_are_one(self, sqlite_url: str) -> None:
         manager = SessionManager(store=sqlite_url)
         assert all(await asyncio.gather(*(manager.initialize() for _ in range(5))))
-        before = len(others())
-        alone = SessionManager(store=sqlite_url)
-        assert await alone.initialize()
-        assert len(others()) == 2 * before
-        await asyncio.gather(manager.cleanup(), alone.cleanup())
+        await settle()
+        assert [what(task) for task in others()].count("Reaper.run") == 1
+        await manager.cleanup()
         assert not others()
 
     @pytest.mark.requirement("M6")
@@ -180,22 +184,22 @@ class TestStart:
             await SessionManager(store="radis:").__aenter__()
 
     async def test_a_start_that_is_cancelled_leaves_nothing(self, faulty: FaultyStore, clock: ManualClock) -> None:
-        manager = SessionManager(store=faulty, clock=clock)
+        tracker = SessionTracker({"require_hardware_id": False}, faulty, clock=clock)
         before = others()
         faulty.hold()
-        starting = asyncio.create_task(manager.initialize())
-        while not faulty.trips:
-            await asyncio.sleep(0)
+        starting = asyncio.create_task(tracker.initialize())
+        await settle(5)
+        assert faulty.trips
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         faulty.release()
         assert starting.cancelled()
-        assert not manager.is_initialized
+        assert not tracker.is_available
         await settle()
         assert others() <= before | {starting}
-        assert await manager.initialize()
-        assert await manager.create_session()
-        await manager.cleanup()
+        assert await tracker.initialize()
+        assert await tracker.create()
+        await tracker.cleanup()
 
 
 class TestStop:
@@ -222,7 +226,7 @@ class TestStop:
     @pytest.mark.requirement("M4")
     async def test_stopping_twice_at_once(self, any_manager: SessionManager) -> None:
         live = await any_manager.create_session()
-        assert await asyncio.gather(any_manager.cleanup(), any_manager.cleanup()) == [True, True]
+        assert all(await asyncio.gather(any_manager.cleanup(), any_manager.cleanup()))
         assert live["interrupt_flag"]
         assert not others()
 
@@ -293,7 +297,7 @@ class TestStop:
         tracker = SessionTracker({"require_hardware_id": False}, sqlite_url)
         await tracker.initialize()
         old = await tracker.create()
-        assert await asyncio.gather(tracker.cleanup(), tracker.initialize()) == [True, True]
+        assert all(await asyncio.gather(tracker.cleanup(), tracker.initialize()))
         assert old["interrupt_flag"]
         new = await tracker.create()
         assert not new["interrupt_flag"]
@@ -330,18 +334,12 @@ class TestAgain:
 
     @pytest.mark.requirement("M18")
     async def test_the_global_flag_is_down(self, manager: SessionManager) -> None:
-        tracker = manager.session_tracker
-        assert tracker is not None
-        assert tracker.global_interrupt_flag is False
-        assert manager.get_session_statistics()["global_interrupt_flag"] is False
+        assert global_flags(manager) == (False, False)
         await manager.interrupt_all_sessions()
-        assert tracker.global_interrupt_flag is True
-        assert manager.get_session_statistics()["global_interrupt_flag"] is True
+        assert global_flags(manager) == (True, True)
         await manager.cleanup()
         await manager.initialize()
-        assert manager.session_tracker is not None
-        assert manager.session_tracker.global_interrupt_flag is False
-        assert manager.get_session_statistics()["global_interrupt_flag"] is False
+        assert global_flags(manager) == (False, False)
 
     @pytest.mark.requirement("M68")
     async def test_the_global_flag_falls_by_itself(self, managers: Managers, clock: ManualClock) -> None:
@@ -350,82 +348,13 @@ class TestAgain:
         await clock.advance(1)
         assert await manager.interrupt_all_sessions() == 1
         new = await manager.create_session()
-        assert manager.session_tracker is not None
-        assert manager.session_tracker.global_interrupt_flag
+        assert global_flags(manager) == (True, True)
         await clock.advance(9.9)
-        assert manager.get_session_statistics()["global_interrupt_flag"] is True
+        assert global_flags(manager) == (True, True)
         await clock.advance(0.2)
-        assert manager.get_session_statistics()["global_interrupt_flag"] is False
-        assert manager.session_tracker.global_interrupt_flag is False
+        assert global_flags(manager) == (False, False)
         assert old["interrupt_flag"]
         assert not new["interrupt_flag"]
-
-
-class TestIndependence:
-    """Managers and their neighbours."""
-
-    @pytest.mark.requirement("M7", "M87")
-    async def test_on_memory_each_has_its_own(self, managers: Managers, clock: ManualClock) -> None:
-        await self.apart(await managers(), await managers(), clock)
-
-    @pytest.mark.requirement("M7", "M92")
-    async def test_on_two_namespaces(self, managers: Managers, sqlite_url: str, clock: ManualClock) -> None:
-        one, other = [await managers(store=sqlite_url, namespace=name) for name in ("one", "other")]
-        await self.apart(one, other, clock)
-
-    @pytest.mark.requirement("M7")
-    async def test_on_two_stores(self, managers: Managers, tmp_path: Path, clock: ManualClock) -> None:
-        one, other = [await managers(store=f"sqlite:///{tmp_path / name}.db") for name in ("one", "other")]
-        await self.apart(one, other, clock)
-
-    @staticmethod
-    async def apart(one: SessionManager, other: SessionManager, clock: ManualClock) -> None:
-        mine, theirs = await one.create_session(), await other.create_session()
-        assert await one.get_session_status(theirs["session_id"]) is None
-        assert await one.interrupt_session(theirs["session_id"]) is False
-        assert [session["session_id"] for session in await one.sessions()] == [mine["session_id"]]
-        await clock.advance(1)
-        assert await one.interrupt_all_sessions() == 1
-        await one.cleanup()
-        assert not theirs["interrupt_flag"]
-        assert other.get_session_statistics()["active_sessions"] == 1
-        assert other.get_session_statistics()["global_interrupt_flag"] is False
-        assert (await other.statistics())["active"] == 1
-
-    @pytest.mark.requirement("M92", "M87")
-    async def test_the_environment_names_the_store(
-        self, managers: Managers, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("INSESSION_STORE", sqlite_url)
-        one, other = await managers(), await managers(store=sqlite_url)
-        elsewhere = await managers(store="memory:")
-        live = await one.create_session()
-        assert [session["session_id"] for session in await other.sessions()] == [live["session_id"]]
-        assert await elsewhere.sessions() == []
-        assert await other.interrupt_session(live["session_id"], "from there")
-        assert await one.wait_ended(live, timeout=30)
-        status = await one.get_session_status(live["session_id"])
-        assert status is not None
-        assert status["interrupt_reason"] == "from there"
-
-    @pytest.mark.requirement("M92")
-    async def test_memory_where_nothing_is_said(self, managers: Managers) -> None:
-        one, other = await managers(), await managers()
-        await one.create_session()
-        assert await other.sessions() == []
-
-    async def test_managers_of_one_store_keep_each_its_own_limit(self, managers: Managers, clock: ManualClock) -> None:
-        store = MemoryStore(clock=clock)
-        strict, wide = [await managers({"max_concurrent_sessions": most}, store) for most in (2, 4)]
-        for _ in range(2):
-            await strict.create_session()
-        with pytest.raises(TooManySessions, match=r"reached \(2\)"):
-            await strict.create_session()
-        for _ in range(2):
-            await wide.create_session()
-        with pytest.raises(TooManySessions, match=r"reached \(4\)"):
-            await wide.create_session()
-        assert strict.get_session_statistics()["active_sessions"] == 2
 
 
 class TestCancelled:
@@ -462,63 +391,3 @@ class TestCancelled:
         assert not manager.is_initialized
         assert await manager.initialize()
         assert await manager.create_session()
-
-
-class TestCost:
-    """What is asked of the store, by count."""
-
-    @pytest.mark.requirement("M74")
-    async def test_a_create_asks_the_store_as_much_however_many_live(
-        self, managers: Managers, faulty: FaultyStore
-    ) -> None:
-        manager = await managers({"max_concurrent_sessions": 2_000}, faulty)
-        await manager.create_session()
-        costs = []
-        for number in range(1, 1_001):
-            before = faulty.trips, sum(faulty.operations.values())
-            await manager.create_session()
-            if number in {1, 10, 100, 1_000}:
-                costs.append((faulty.trips - before[0], sum(faulty.operations.values()) - before[1]))
-        assert costs == [(1, 1)] * 4
-
-    @pytest.mark.requirement("M75")
-    @pytest.mark.parametrize("sessions", [0, 50])
-    async def test_an_idle_manager_hardly_wakes(
-        self, sessions: int, managers: Managers, faulty: FaultyStore, clock: ManualClock
-    ) -> None:
-        day = 86_400
-        manager = await managers({"session_timeout": 2 * day}, faulty)
-        for _ in range(sessions):
-            await manager.create_session()
-        await clock.advance(1)
-        before, reads = faulty.trips, faulty.reads
-        await clock.advance(day, turns=5)
-        # Once a minute what is due and what is over, once in five the history, each in a few questions; and once in
-        # 5 s that this process lives, where it has sessions on a store that others may share.
-        assert 0 < faulty.trips - before < 12 * day / 60 + (day / 5 if sessions else 0)
-        assert faulty.reads - reads < day / 60
-        assert (await manager.statistics())["active"] == sessions
-
-    @pytest.mark.requirement("M75")
-    async def test_between_its_intervals_it_does_nothing(
-        self, managers: Managers, faulty: FaultyStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        manager = await managers(store=faulty)
-        await manager.create_session()
-        await clock.advance(61)
-        before = faulty.trips
-        loop, turns = asyncio.get_running_loop(), 0
-        run_once = type(loop)._run_once  # type: ignore[attr-defined]
-
-        def counted(self: asyncio.AbstractEventLoop) -> None:
-            nonlocal turns
-            turns += 1
-            run_once(self)
-
-        monkeypatch.setattr(type(loop), "_run_once", counted)
-        woken = loop.create_future()
-        loop.call_later(0.3, woken.set_result, None)
-        await woken
-        # Real time passes, the clock stands: whatever turned the loop now would be polling.
-        assert turns <= 3
-        assert faulty.trips == before

@@ -154,6 +154,25 @@ class TestPlaces:
         assert await crowd(manager, number=6) == 5
         assert (await manager.statistics())["active"] == 5
 
+    @pytest.mark.requirement("M26")
+    async def test_a_create_whose_caller_is_cancelled_takes_none(self, managers: Managers, faulty: FaultyStore) -> None:
+        manager = await managers(FEW, faulty)
+        await manager.create_session()
+        faulty.hold()
+        creating = asyncio.create_task(manager.create_session())
+        await settle()
+        creating.cancel()
+        await settle()
+        faulty.release()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+
+        async def one_lives() -> bool:
+            return (await manager.statistics())["active"] == 1
+
+        await settle(100)
+        await until(one_lives)
+
 
 class TestMemory:
     """What is over is forgotten."""
@@ -186,6 +205,18 @@ class TestMemory:
 
         await until(kept)
         assert manager.get_session_statistics()["session_history_count"] == 10
+
+    @pytest.mark.requirement("M27")
+    async def test_a_long_interval_lets_no_history_pile_up(self, managers: Managers, any_store: str | None) -> None:
+        manager = await managers({"max_session_history": 10, "session_cleanup_interval": 86_400}, any_store)
+        for _ in range(2_500):
+            session = await manager.create_session()
+            await manager.interrupt_session(session["session_id"], "completed")
+
+        async def shortened() -> bool:
+            return (await manager.statistics())["completed"] <= 1_010
+
+        await until(shortened)
 
     @pytest.mark.requirement("M27")
     async def test_nothing_is_kept_of_ends_that_come_while_others_are_opened(

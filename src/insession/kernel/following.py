@@ -278,7 +278,8 @@ class Following:
 
     def _abandon(self, work: Work) -> None:
         self.abandoned[work] = work.session.id
-        _log.error("work %r for session %s goes on %gs after its end", work.name, work.session.id, work.grace)
+        named = work.name, work.session.id, work.grace
+        _log.error("work %r for session %s goes on %gs after its end, and counts as abandoned", *named)
         self._finish(work, Outcome.ABANDONED)
 
     def _finish(self, work: Work, outcome: Outcome) -> None:

@@ -56,12 +56,14 @@ class Upkeep(Changing):
     async def purge(self, *, kind: str | None = None, keep_count: int | None = None) -> int:
         """Remove what is over by now: ended sessions past their keep, expired items, old events; how much it was.
 
-        With ``kind`` only its ended sessions, and of these also what is beyond the newest ``keep_count``.
+        With ``kind`` only its ended sessions, and of these also what is beyond the newest ``keep_count``. What is due
+        expires right away then, whichever process opened it.
         """
         if kind is None:
             return await self._reaper.purge()
         if keep_count is not None:
             ids.check_count(keep_count, "keep_count", MOST_OF_KIND)
+        self._reaper.note(self.clock.now())
         return await self._reaper.purge_kind(ids.check_kind(kind), keep_count)
 
     async def _kinds_there(self, state: State) -> AsyncIterator[str]:

@@ -35,7 +35,7 @@ def parse_address(text: object, field: str = "ip_address") -> str:
 
 def _without_port(text: str) -> str:
     if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        return host if not port or _PORT.fullmatch(port) else text
+        host, bracket, port = text[1:].partition("]")
+        return host if bracket and (not port or _PORT.fullmatch(port)) else text
     host, colon, _ = text.partition(":")
     return host if colon and _PORT.fullmatch(text[len(host) :]) else text

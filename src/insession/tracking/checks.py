@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import string
 from collections.abc import Callable
@@ -20,7 +19,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 def seconds(value: Any) -> str | None:
     """A duration."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     right = number and SHORTEST_TIME <= value <= LONGEST_TIME
     return None if right else f"is a number of seconds from {SHORTEST_TIME:g} to {LONGEST_TIME:g}"
 

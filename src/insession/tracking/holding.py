@@ -20,6 +20,7 @@ from .tally import Tally
 
 AT_ONCE: Final = 200
 """So many touches travel together."""
+LEAST_PILE: Final = 1_000
 
 
 class Holding:
@@ -30,6 +31,9 @@ class Holding:
         self._tally = tally
         self._records = records
         self.sessions: dict[str, LiveSession] = {}
+        self._pile = max(LEAST_PILE, tally.most)
+        self.full: asyncio.Event = asyncio.Event()
+        """So many have ended that the history is to be shortened before its time."""
         self._numbers = count()
         self._openings: dict[int, None] = {}  # being opened now: one of these may end before it is held
         self._stopping = False
@@ -72,6 +76,9 @@ class Holding:
 
     def ended(self, session_id: str, state: State, reason: str | None, at: float) -> None:
         """See `Follower.ended`."""
+        self._tally.heard(state, at)
+        if self._tally.piled >= self._pile:
+            self.full.set()
         live = self.sessions.pop(session_id, None)
         if live is not None:
             live.end(state, reason)

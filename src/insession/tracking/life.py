@@ -158,7 +158,7 @@ class TrackerLife(Provider):
         engine.follow(KIND, self._holding)
         self._tasks = Tasks()
         self._tasks.spawn(self._holding.write_activity())
-        self._tasks.spawn(self._clean_for_ever(engine))
+        self._tasks.spawn(self._clean_for_ever(engine, self._holding))
 
     async def cleanup(self) -> bool:
         """Stop tracking: everything that this process tracks is flagged and, unless ``durable``, ended."""
@@ -186,14 +186,20 @@ class TrackerLife(Provider):
         except InsessionError as error:
             logger().warning("not every session could be ended; the rest expires: %s", error)
 
-    async def _clean_for_ever(self, engine: Engine) -> None:
+    async def _clean_for_ever(self, engine: Engine, holding: Holding) -> None:
         """Shorten the history, now and then; what was interrupted just now is not history yet."""
         config = self.config
         while True:
-            await engine.clock.sleep(config["session_cleanup_interval"])
+            full = asyncio.ensure_future(holding.full.wait())
             try:
-                recent = self.tally.recent(engine.clock.now())
-                await engine.purge(kind=KIND, keep_count=min(config["max_session_history"] + recent, MOST_OF_KIND))
+                await engine.clock.wait(full, engine.clock.now() + config["session_cleanup_interval"])
+            finally:
+                full.cancel()
+            holding.full.clear()
+            self.tally.piled = 0
+            try:
+                surplus = self.tally.surplus(engine.clock.now())
+                await engine.purge(kind=KIND, keep_count=min(config["max_session_history"] + surplus, MOST_OF_KIND))
             except InsessionError as error:
                 logger().warning("the clean-up has to wait: %s", error)
 

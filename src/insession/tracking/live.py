@@ -39,8 +39,8 @@ class LiveSession(Mapping[str, Any]):
     ``expired``); ``interrupt_flag``: whether it has ended, by anyone, anywhere; ``interrupt_reason``: the first reason
     that ended it; ``created_at``, ``last_activity``: seconds since the epoch, None without ``track_timestamps``;
     ``context``, ``user_agent``, ``ip_address``: as kept, a copy at each reading; ``version``: changes with every change
-    of what is kept, for `SessionTracker.replace_session`; ``outcome``: how the work for it
-    stopped, where a status was read since.
+    of what is kept, for `SessionTracker.replace_session`; ``outcome``: None here,
+    and in a status that is read after the end how the work for it stopped.
 
     Reading ``interrupt_flag`` is local, in any thread, and counts as activity of the session: who polls it in a loop
     keeps it from expiring.

@@ -265,7 +265,7 @@ class SessionTracker(TrackerLife):
         data = self.keeping.data(None, session.get("user_agent"), session.get("ip_address"), session.get("context"))
         kept = {"hardware_id": handle.data["hardware_id"]} if "hardware_id" in handle.data else {}
         version = session.get("version")
-        if version is not None and version != handle.version:
+        if version is not None and version != handle.version and handle.record.live:
             raise Conflict(handle.id, handle.version)
         try:
             await handle.update({**data, **kept})

@@ -11,6 +11,7 @@ Needs the extra: ``pip install 'insession[grpc]'``. ::
 
 from __future__ import annotations
 
+from .callers import Source
 from .context import CallContext, NoSession, current_session
 from .interceptor import INFRASTRUCTURE, SessionInterceptor
 from .statuses import REASON_KEY, SESSION_KEY, STATUS_KEY, STATUSES
@@ -24,5 +25,6 @@ __all__ = [
     "CallContext",
     "NoSession",
     "SessionInterceptor",
+    "Source",
     "current_session",
 ]

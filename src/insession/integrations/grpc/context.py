@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from insession.errors import InsessionError
 from insession.tracking import LiveSession
@@ -90,21 +90,22 @@ class CallContext:
         self._first = _kept(sending)
         await asyncio.shield(self._first)
 
-    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """See `grpc.aio.ServicerContext.abort`."""
         await self._abort(partial(self._context.abort, code, details, tuple(trailing_metadata)))
 
-    async def abort_with_status(self, status: Any) -> None:
+    async def abort_with_status(self, status: Any) -> NoReturn:
         """See `grpc.aio.ServicerContext.abort_with_status`."""
         await self._abort(partial(self._context.abort_with_status, status))
 
-    async def _abort(self, abort: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _abort(self, abort: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
         """A call is aborted once: whoever comes second gets what the first one raises."""
         if self._first is not None and not self._first.done():
             await asyncio.wait({self._first})
         if self._aborting is None:
             self._aborting = _kept(abort())
         await asyncio.shield(self._aborting)
+        raise AssertionError  # aborting always raises
 
 
 class Requests:

@@ -14,7 +14,7 @@ from insession.errors import ConfigurationError, InsessionError, InvalidInput
 from insession.tracking import LiveSession, NotInitialized, SessionManager
 
 from . import statuses as by_reason
-from .call import CLIENT_CANCELLED, Call, Handler, Tasks, tell
+from .call import CLIENT_CANCELLED, Call, Handler, Tasks, tell, tell_lost
 from .callers import PEER, Callers, Source
 from .context import CallContext, Requests, current
 
@@ -24,7 +24,7 @@ INFRASTRUCTURE: Final = (
     "/grpc.reflection.v1alpha.ServerReflection/",
 )
 """Services whose callers are no clients: load balancers and tools."""
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
 
 
 class SessionInterceptor(grpc.aio.ServerInterceptor):
@@ -90,13 +90,14 @@ class SessionInterceptor(grpc.aio.ServerInterceptor):
         self._stopped: str | None = None
 
     async def shutdown(self, reason: str = "server_shutdown") -> int:
-        """Interrupt the sessions of all calls of this server, and refuse new ones as ``UNAVAILABLE``.
+        """Interrupt the sessions of all calls of this server, and refuse new ones, as ``UNAVAILABLE``.
 
         To be called before ``server.stop``, which tells clients nothing. Waits at most ``interrupt_timeout`` seconds
         for their handlers. How many it ended; other servers on the same store go on, see
         `SessionManager.interrupt_all_sessions`.
         """
         self._stopped = reason
+        self._codes.setdefault(reason, grpc.StatusCode.UNAVAILABLE)
         ended = await asyncio.gather(*(call.end(reason) for call in list(self._calls)))
         return sum(ended)
 
@@ -128,22 +129,29 @@ class SessionInterceptor(grpc.aio.ServerInterceptor):
 
     async def _pass(self, handler: Handler, request: Any, context: CallContext, *, streamed: bool) -> Any:
         del streamed
-        return await handler(request, context)
+        try:
+            return await handler(request, context)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise  # by the client
+            await tell_lost(context)
 
     async def _answer(self, handler: Handler, request: Any, context: CallContext, *, streamed: bool) -> Any:
-        if self._stopped is not None:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, self._stopped)
         live = await self._opened(None if streamed else request, context)
         context.session = live
         current.set(live)
         call = Call(self._manager, live, context, self._codes, self._tasks)
         self._calls.add(call)
         try:
+            if self._stopped is not None:
+                await call.end(self._stopped)  # it shut down while the session was being made
             return await call.answer(handler, Requests(request, context) if streamed else request)
         finally:
             self._calls.discard(call)
 
     async def _opened(self, request: Any, context: CallContext) -> LiveSession:
+        if self._stopped is not None:
+            await context.abort(self._codes[self._stopped], self._stopped)
         opening: asyncio.Task[LiveSession] | None = None
         try:
             facts = await self._callers.facts(request, context)
@@ -180,7 +188,8 @@ def _manner(streaming: object) -> str:
 def _handler(behaviour: Any, method: str, *, streams: bool) -> Handler:
     """A handler as a coroutine function; `ConfigurationError` for one that is not async."""
     if inspect.iscoroutinefunction(behaviour):
-        return behaviour  # it reads and writes by its context, where it streams
+        handler: Handler = behaviour
+        return handler  # it reads and writes by its context, where it streams
     if not streams or not inspect.isasyncgenfunction(behaviour):
         raise ConfigurationError(
             f"the handler of {method} is not async, so that an interrupt could not stop it; make it `async def`, or"

@@ -63,7 +63,8 @@ _PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != 
 
 def checked(statuses: Mapping[str, StatusCode] | None) -> dict[str, StatusCode]:
     """`STATUSES` with a user's own over them; `ConfigurationError` names what is no status of a failure."""
-    for name, code in (statuses or {}).items():
+    given: Mapping[str, object] = statuses or {}
+    for name, code in given.items():
         if not isinstance(code, StatusCode) or code is StatusCode.OK:
             raise ConfigurationError(f"statuses: {name!r} is to be a StatusCode other than OK")
     return {**STATUSES, **(statuses or {})}
