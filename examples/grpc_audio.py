@@ -75,7 +75,7 @@ async def listen(options: argparse.Namespace) -> None:
             async for _ in call:
                 seconds += CHUNK_SECONDS
         except grpc.aio.AioRpcError as error:
-            session_id = dict(error.trailing_metadata() or ()).get(SESSION_KEY)
+            session_id = dict(tuple(error.trailing_metadata() or ())).get(SESSION_KEY)
             print(f"{error.code().name} after {seconds:.1f} s: {error.details()} (session {session_id})")
         else:
             print(f"{seconds:.1f} s of speech")

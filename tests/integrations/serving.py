@@ -62,7 +62,7 @@ async def served(
 
 def told(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str | None, dict[str, str]]:
     """Code, details, and our trailing metadata."""
-    metadata = dict(error.trailing_metadata() or ())
+    metadata = dict(tuple(error.trailing_metadata() or ()))
     ours = {key: str(metadata[key]) for key in (SESSION_KEY, STATUS_KEY, REASON_KEY) if key in metadata}
     return error.code(), error.details(), ours
 

@@ -416,4 +416,4 @@ async def test_an_abort_with_status(manager: SessionManager) -> None:
     async with served(SessionInterceptor(manager), Call=method("unary_unary", refuse)) as there:
         error = await failing(asked(there.call("unary_unary"), "unary_unary", b""))
     assert error.code() is grpc.StatusCode.OUT_OF_RANGE
-    assert dict(error.trailing_metadata() or ())["how-far"] == "far"
+    assert dict(tuple(error.trailing_metadata() or ()))["how-far"] == "far"

@@ -216,5 +216,5 @@ async def tell(context: CallContext, error: InsessionError) -> NoReturn:
 
 
 async def tell_lost(context: CallContext) -> NoReturn:
-    """Abort a call whose handler was cancelled, by whomever: grpc takes that for the client's doing, and says nothing."""
+    """Abort a call whose handler was cancelled, by whomever: grpc takes that for the client's doing, and is silent."""
     await context.abort(grpc.StatusCode.UNKNOWN, "the handler was cancelled")
