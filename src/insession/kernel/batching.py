@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreUnavailable
+from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
 from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
 
@@ -111,6 +111,9 @@ class Batcher:
             answers = await self._store.apply(operations)
         except OutcomeUnknown as error:
             await self._again(entries, error)
+        except StoreFull as error:
+            # Nothing of the batch ran, for the sake of those operations that take room.
+            await self._one_by_one(entries, error)
         except StoreUnavailable as error:
             _fail(entries, error)
         except Exception as error:
