@@ -33,7 +33,7 @@ def _sqlite(folder: Path, clock: ManualClock) -> Store:
     return cast("Store", _class("insession.stores.sqlite:SQLiteStore")(folder / "store.db", clock=clock))
 
 
-def redis(folder: Path, clock: ManualClock, **options: Any) -> Store:
+def redis(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
     """A store on the server that all tests share, in a namespace of this folder's."""
     url = parse_url(valkey.shared().url)
     namespace = valkey.namespace_of(folder)

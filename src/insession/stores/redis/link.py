@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -40,6 +41,8 @@ class Line:
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._reader = asyncio.get_running_loop().create_task(self._read())
         self.lost: bool = False
+        self.epoch: str = secrets.token_hex(4)
+        """What the log's epoch becomes if another run of the server wrote it."""
         self.run: str = ""
         """Which run of the server it is,"""
         self.version: int = 0

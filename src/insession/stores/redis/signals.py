@@ -37,8 +37,9 @@ def tell(told: str, hear: Tell) -> None:
 class Signals:
     """A connection that listens."""
 
-    def __init__(self, dial: Dial, channels: Collection[str], own: str, hear: Tell) -> None:
+    def __init__(self, dial: Dial, patience: float, channels: Collection[str], own: str, hear: Tell) -> None:
         self._dial = dial
+        self._patience = patience
         self._channels = channels
         self._own = own
         self._hear = hear
@@ -56,14 +57,15 @@ class Signals:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _subscribed(self) -> AbstractConnection:
-        connection = await self._dial()
-        try:
-            await connection.send_command("SUBSCRIBE", *self._channels, check_health=False)
-            for _ in self._channels:
-                await connection.read_response()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
+        async with asyncio.timeout(self._patience):
+            connection = await self._dial()
+            try:
+                await connection.send_command("SUBSCRIBE", *self._channels, check_health=False)
+                for _ in self._channels:
+                    await connection.read_response()
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
         return connection
 
     async def _listen(self, connection: AbstractConnection | None) -> None:

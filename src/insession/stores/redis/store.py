@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Collection, Sequence
@@ -61,7 +62,6 @@ class RedisStore:
         self._program = Program(calls)
         self._prefix: Final = f"insession:{{{check_namespace(namespace)}.0}}:"
         self._own: Final = secrets.token_hex(4)
-        self._epoch: Final = secrets.token_hex(4)
         self._wakers = Wakers()
         self._process: int | None = None
         self._closed = False
@@ -78,11 +78,11 @@ class RedisStore:
             raise ConfigurationError(f"{self._where}: this store was opened before; make another")
         self._process = os.getpid()
         self._link = Link(self._dialler.dial, self._where, self._patience)
-        self._signals = Signals(self._dialler.dial, [f"{self._prefix}w"], self._own, self._hear)
+        self._signals = Signals(self._dialler.dial, self._patience, [f"{self._prefix}w"], self._own, self._hear)
         try:
             await self._link.open()
             await self._signals.open()
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, TimeoutError) as error:
             await self._give_up()
             raise StoreUnavailable(f"{self._where}: cannot be reached: {error}") from error
         except BaseException:
@@ -139,23 +139,28 @@ class RedisStore:
             raise OutcomeUnknown(f"{self._where}: an operation failed on the server: {error}") from error
 
     async def _call(self, said: Sequence[Argument], *, growing: bool, changing: bool) -> Any:
-        line = await self._link.line()
-        head = self._head(line, proves=changing and self._program.proves_room(line))
-        try:
-            told, replies = await self._program.call(line, f"{self._prefix}m", (*head, *said), grows=growing)
-        except OutcomeUnknown as error:
-            if changing:
-                # What it wrote, if it ran, nobody else is told of.
-                self._hear(None, True)
-                raise
-            raise StoreUnavailable(str(error)) from error
-        except ResponseError as error:
-            raise self._failure(error) from error
-        tell(told.decode(), self._hear)
-        return replies
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        while True:
+            line = await self._link.line()
+            head = self._head(line, proves=changing and self._program.proves_room(line))
+            try:
+                told, replies = await self._program.call(line, f"{self._prefix}m", (*head, *said), grows=growing)
+            except OutcomeUnknown as error:
+                if changing:
+                    # What it wrote, if it ran, nobody else here is told of.
+                    self._hear(None, True)
+                    raise
+                if loop.time() - start > self._patience / 2:
+                    raise StoreUnavailable(str(error)) from error
+            except ResponseError as error:
+                raise self._failure(error) from error
+            else:
+                tell(told.decode(), self._hear)
+                return replies
 
     def _head(self, line: Line, *, proves: bool) -> tuple[Argument, ...]:
-        return (line.run, self._epoch, self._own, int(self._clock is not None), int(proves))
+        return (line.run, line.epoch, self._own, int(self._clock is not None), int(proves))
 
     def _failure(self, error: ResponseError) -> StoreError:
         message = str(error)
