@@ -53,12 +53,16 @@ local function refusal_of_item(commit, part, item)
 end
 
 function S.end_one(record, how)
-  local after = S.copy(record)
-  after.state, after.version, after.change = how.state, S.next_number(), how.change
-  after.ended, after.reason = how.at, how.reason
-  S.write(after, record)
-  S.log(how.state + 1, how.at, record.id, record.kind, record.owner, after.version, how.reason, how.change, how.node)
-  return after
+  record.version, record.change, record.ended, record.reason = S.next_number(), how.change, how.at, how.reason
+  record.state = how.state
+  S.rewrite(record, record)
+  -- Out of the indexes of the live, into those of the ended.
+  record.state = 0
+  S.leave(record)
+  record.state = how.state
+  S.enter(record)
+  S.log(how.state + 1, how.at, record.id, record.kind, record.owner, record.version, how.reason, how.change, how.node)
+  return record
 end
 
 local function expiry_of(commit)
@@ -272,6 +276,38 @@ function S.commit(args, place)
     else versions[number] = change_record(part, now[number], commit) end
   end
   return {1, versions}
+end
+
+-- A commit of one record, without limits and fence: what nearly all of them are.
+function S.commit_one(args, place, last)
+  local change, id, guard = args[place + 1], args[place + 4], args[place + 5]
+  local record = S.record(id)
+  if record and record.change == change then return {1, {record.version}} end
+  local at, again = num(args[place]), args[place + 3] == '1'
+  local why = judge(guard, tonumber(args[place + 6]), record, at)
+  if not why and again and guard == 'a' and record and record.ended >= at then why = ENDED end
+  if why then return refused(why, record) end
+  local head, data = args[place + 7], args[place + 8] == '1' and args[place + 9] or nil
+  local after = record
+  if head ~= '' then
+    if record then S.remove(record) end
+    after = S.unpacked(id, head)
+    after.version = S.next_number()
+    S.write(after, nil, data)
+  elseif last == place + 11 and guard ~= 's' then
+    record.version, record.change = S.next_number(), change
+    S.rewrite(record, record, data)
+  else
+    local fields = {}
+    for field = place + 12, last, 2 do fields[args[field]] = args[field + 1] end
+    after = patched(record, {guard = guard, fields = fields}, {change = change})
+    S.write(after, record, data)
+  end
+  if args[place + 10] ~= '' then
+    S.log(tonumber(args[place + 10]), at, id, after.kind, after.owner, after.version, args[place + 11], change,
+      args[place + 2])
+  end
+  return {1, {after.version}}
 end
 
 local function picked_of(kind, pick, how, most)

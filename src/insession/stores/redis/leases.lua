@@ -6,14 +6,14 @@ local DISPLACED = '7'
 function S.lease_now(at)
   if S.by_clock then return at end
   if not S.time then
-    local time = redis.call('TIME')
+    local time = call('TIME')
     S.time = tonumber(time[1]) + tonumber(time[2]) / 1e6
   end
   return S.time
 end
 
 local function lease_of(name)
-  local text = redis.call('GET', S.P .. 'l' .. name)
+  local text = call('GET', S.P .. 'l' .. name)
   if not text then return nil end
   return cmsgpack.unpack(text)
 end
@@ -31,18 +31,18 @@ end
 
 local function keep(name, lease)
   if lease and (#lease.holders > 0 or #lease.queue > 0) then
-    redis.call('SET', S.P .. 'l' .. name, cmsgpack.pack(lease))
-    redis.call('ZADD', S.P .. 'U', last_until(lease), name)
-    redis.call('ZADD', S.P .. 'L', 0, name)
+    call('SET', S.P .. 'l' .. name, cmsgpack.pack(lease))
+    call('ZADD', S.P .. 'U', last_until(lease), name)
+    call('ZADD', S.P .. 'L', 0, name)
   else
     S.drop_lease(name)
   end
 end
 
 function S.drop_lease(name)
-  redis.call('DEL', S.P .. 'l' .. name)
-  redis.call('ZREM', S.P .. 'U', name)
-  redis.call('ZREM', S.P .. 'L', name)
+  call('DEL', S.P .. 'l' .. name)
+  call('ZREM', S.P .. 'U', name)
+  call('ZREM', S.P .. 'L', name)
 end
 
 local function named(waiters, ticket)
@@ -225,7 +225,7 @@ function S.leases(prefix, after, most)
   if from == '[' then from = '-' end
   local to = prefix == '' and '+' or '(' .. prefix .. '\255'
   local views = {}
-  for place, name in ipairs(redis.call('ZRANGEBYLEX', S.P .. 'L', from, to, 'LIMIT', 0, most)) do
+  for place, name in ipairs(call('ZRANGEBYLEX', S.P .. 'L', from, to, 'LIMIT', 0, most)) do
     local lease, holders, waiting = lease_of(name), {}, {}
     for _, holder in ipairs(lease.holders) do holders[#holders + 1] = holder.ticket end
     for _, waiter in ipairs(lease.queue) do waiting[#waiting + 1] = waiter.ticket end
@@ -235,5 +235,5 @@ function S.leases(prefix, after, most)
 end
 
 function S.leases_over(by, most)
-  return redis.call('ZRANGEBYSCORE', S.P .. 'U', '-inf', text_of(S.lease_now(by)), 'LIMIT', 0, most)
+  return call('ZRANGEBYSCORE', S.P .. 'U', '-inf', text_of(S.lease_now(by)), 'LIMIT', 0, most)
 end

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     AuthenticationError,
@@ -62,7 +63,8 @@ class Line:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.lost:
             raise StoreUnavailable(f"{self._where}: the connection was lost; nothing of it ran")
-        packed = self._connection.pack_command(*command)
+        # redis-py's own asynchronous packing is written in Python, and costs more than all else of a batch.
+        packed = pack_command(command)
         self._pending.append(future)
         try:
             async with asyncio.timeout(self._patience):

@@ -97,8 +97,8 @@ local function purge_kind(args, place)
   local over, heads = 0, {}
   for state = 1, 3 do
     local key = S.index_key('kind', kind, kind, state)
-    over = over + redis.call('ZCARD', key)
-    local page = redis.call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
+    over = over + call('ZCARD', key)
+    local page = call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
     for number = 1, #page, 2 do heads[#heads + 1] = {id = page[number], gone = num(page[number + 1])} end
   end
   over = args[place + 2] == '' and 0 or math.max(0, over - tonumber(args[place + 2]))
@@ -123,11 +123,11 @@ end
 local function forget(owner, most)
   local number, from = 0, '-'
   while number < most do
-    local page = redis.call('XRANGE', S.P .. 'e', from, '+', 'COUNT', CHUNK)
+    local page = call('XRANGE', S.P .. 'e', from, '+', 'COUNT', CHUNK)
     for _, entry in ipairs(page) do
       local _, _, _, _, whose = struct.unpack('>dI8Hc0Bc0Hc0', entry[2][2])
       if whose == '+' .. owner and number < most then
-        redis.call('XDEL', S.P .. 'e', entry[1])
+        call('XDEL', S.P .. 'e', entry[1])
         number = number + 1
       end
     end
@@ -139,7 +139,7 @@ end
 
 local function purge_owner(owner, most)
   local number = 0
-  for _, kind in ipairs(redis.call('ZRANGE', S.P .. 'K', 0, -1)) do
+  for _, kind in ipairs(call('ZRANGE', S.P .. 'K', 0, -1)) do
     for state = 1, 3 do
       local page = S.walk('owner', owner, kind, state, nil, most - number)
       for _, record in ipairs(page) do S.remove(record) end
@@ -158,12 +158,12 @@ end
 local function trim(by, most)
   S.meta()
   local number = 0
-  for _, entry in ipairs(redis.call('XRANGE', S.P .. 'e', '-', '+', 'COUNT', most)) do
+  for _, entry in ipairs(call('XRANGE', S.P .. 'e', '-', '+', 'COUNT', most)) do
     if struct.unpack('>d', entry[2][2]) >= by then break end
     number = number + 1
     S.first = tonumber(string.match(entry[1], '^%d+')) + 1
   end
-  if number > 0 then redis.call('XTRIM', S.P .. 'e', 'MINID', string.format('%.0f-0', S.first)) end
+  if number > 0 then call('XTRIM', S.P .. 'e', 'MINID', string.format('%.0f-0', S.first)) end
   return number
 end
 
@@ -171,7 +171,7 @@ function S.purge(args, place)
   local by, most, retention = num(args[place]), tonumber(args[place + 4]), num(args[place + 5])
   if args[place + 3] ~= '' then return purge_owner(string.sub(args[place + 3], 2), most) end
   if args[place + 1] ~= '' then return purge_kind(args, place) end
-  local expired = redis.call('ZRANGEBYSCORE', S.P .. 'E', '-inf', text_of(by), 'LIMIT', 0, most)
+  local expired = call('ZRANGEBYSCORE', S.P .. 'E', '-inf', text_of(by), 'LIMIT', 0, most)
   for _, key in ipairs(expired) do S.remove_item(S.item(key)) end
   local over = S.leases_over(by, most)
   for _, name in ipairs(over) do S.drop_lease(name) end
@@ -197,7 +197,7 @@ function S.page(args, place)
   local reach = math.min(begin + tonumber(args[place + 4]), S.position)
   local found, position, full = {}, begin, false
   while position < reach and not full do
-    local page = redis.call('XRANGE', S.P .. 'e', string.format('%.0f-0', position + 1),
+    local page = call('XRANGE', S.P .. 'e', string.format('%.0f-0', position + 1),
       string.format('%.0f-0', reach), 'COUNT', CHUNK)
     for _, entry in ipairs(page) do
       if #found >= 3 * limit then
@@ -215,27 +215,29 @@ function S.page(args, place)
   return {1, S.epoch, begin, position, position < S.position and 1 or 0, 0, found}
 end
 
-local MEANING = {L = S.load, C = S.commit, E = S.finish, T = S.touch, A = S.acquire, R = S.renew, G = S.release,
+local MEANING = {L = S.load, C = S.commit, O = S.commit_one, E = S.finish, T = S.touch, A = S.acquire, R = S.renew, G = S.release,
   F = S.find, N = S.total, P = S.purge, V = S.page}
 
 -- The arguments: the run of the server, a fresh epoch, who asks, whether leases go by the operations' times, whether
 -- to prove first that there is room; then of each operation its letter, the number of its arguments, and these. One
 -- that fails is answered as failed alone.
 function S.apply(keys, args)
+  call = redis.call
   S.P = string.sub(keys[1], 1, -2)
   S.run, S.fresh_epoch, S.by_clock = args[1], args[2], args[4] == '1'
   S.number, S.saved, S.time, S.handed_on, S.known, S.told = nil, nil, nil, false, {}, {}
-  if args[5] == '1' then redis.call('HSET', keys[1], 'room', '1') end
+  if args[5] == '1' then call('HSET', keys[1], 'room', '1') end
   local answers, place, last = {}, 6, #args
   while place < last do
-    local done, answer = pcall(MEANING[args[place]], args, place + 2)
+    local size = tonumber(args[place + 1])
+    local done, answer = pcall(MEANING[args[place]], args, place + 2, place + 1 + size)
     answers[#answers + 1] = done and answer or {-1, type(answer) == 'table' and answer.err or tostring(answer)}
-    place = place + 2 + tonumber(args[place + 1])
+    place = place + 2 + size
   end
   S.save()
   local told = ''
   for event in pairs(S.told) do told = told .. event end
   if S.handed_on then told = told .. 'l' end
-  if told ~= '' then redis.call('PUBLISH', S.P .. 'w', args[3] .. ':' .. told) end
+  if told ~= '' then call('PUBLISH', S.P .. 'w', args[3] .. ':' .. told) end
   return {told, answers}
 end

@@ -7,12 +7,12 @@
 local S = {}
 
 local HEAD = '>HBBI8ddddddddBc0Hc0Hc0Hc0Hc0Bc0'
-local FRONT = '>HBBI8dddddddd'
-local TAIL = '>Bc0Hc0Hc0Hc0Hc0Bc0'
-local FRONT_SIZE = 76
+local FIXED_SIZE = 86
 local TOUCHED_AT = 12
-local READ_AHEAD = 399
-local SLICE = 4000
+local READ_AHEAD = 1023
+
+-- `redis.call`, bound by each call.
+local call
 
 local function num(text)
   if text == 'inf' then return math.huge end
@@ -37,20 +37,20 @@ end
 -- one that wrote last may have lost what came at the end of the log: its epoch is a new one.
 function S.meta()
   if S.number then return end
-  local found = redis.call('HMGET', S.P .. 'm', 'number', 'position', 'first', 'epoch', 'run')
+  local found = call('HMGET', S.P .. 'm', 'number', 'position', 'first', 'epoch', 'run')
   S.number, S.position, S.first = tonumber(found[1] or 0), tonumber(found[2] or 0), tonumber(found[3] or 1)
   S.saved = {S.number, S.position, S.first}
   S.epoch = found[4]
   if found[5] ~= S.run then
     S.epoch = S.fresh_epoch
-    redis.call('HSET', S.P .. 'm', 'epoch', S.epoch, 'run', S.run)
+    call('HSET', S.P .. 'm', 'epoch', S.epoch, 'run', S.run)
   end
 end
 
 function S.save()
   if not S.number then return end
   if S.number ~= S.saved[1] or S.position ~= S.saved[2] or S.first ~= S.saved[3] then
-    redis.call('HSET', S.P .. 'm', 'number', string.format('%.0f', S.number),
+    call('HSET', S.P .. 'm', 'number', string.format('%.0f', S.number),
       'position', string.format('%.0f', S.position), 'first', string.format('%.0f', S.first))
   end
 end
@@ -62,37 +62,44 @@ function S.next_number()
 end
 
 function S.unpacked(id, text)
-  local r = {id = id}
-  r.size, r.state, r.finish, r.version, r.touched, r.due, r.opened, r.window, r.reach, r.absolute, r.ended, r.keep,
-    r.kind, r.owner, r.node, r.change, r.reason, r.stopped = struct.unpack(HEAD, text)
-  return r
+  local size, state, finish, version, touched, due, opened, window, reach, absolute, ended, keep, kind, owner, node,
+    change, reason, stopped = struct.unpack(HEAD, text)
+  return {id = id, text = text, size = size, state = state, finish = finish, version = version, touched = touched,
+    due = due, opened = opened, window = window, reach = reach, absolute = absolute, ended = ended, keep = keep,
+    kind = kind, owner = owner, node = node, change = change, reason = reason, stopped = stopped}
 end
 
 function S.record(id)
   local key = S.P .. 's' .. id
-  local text = redis.call('GETRANGE', key, 0, READ_AHEAD)
+  local text = call('GETRANGE', key, 0, READ_AHEAD)
   if #text == 0 then return nil end
   local size = string.byte(text, 1) * 256 + string.byte(text, 2)
-  if size > #text then text = redis.call('GETRANGE', key, 0, size - 1) end
+  if size > #text then text = call('GETRANGE', key, 0, size - 1) end
   return S.unpacked(id, text)
 end
 
 function S.whole(id)
-  return redis.call('GET', S.P .. 's' .. id)
+  return call('GET', S.P .. 's' .. id)
 end
 
-function S.copy(record)
-  local copy = {}
-  for name, value in pairs(record) do copy[name] = value end
-  return copy
+-- The data of a record that was read: often they came along.
+local function data_of(r, key)
+  if #r.text > READ_AHEAD then return call('GETRANGE', key, r.size, -1) end
+  return string.sub(r.text, r.size + 1)
+end
+
+function S.copy(r)
+  return {id = r.id, text = r.text, size = r.size, state = r.state, finish = r.finish, version = r.version,
+    touched = r.touched, due = r.due, opened = r.opened, window = r.window, reach = r.reach, absolute = r.absolute,
+    ended = r.ended, keep = r.keep, kind = r.kind, owner = r.owner, node = r.node, change = r.change,
+    reason = r.reason, stopped = r.stopped}
 end
 
 local function packed(r)
-  local tail = struct.pack(TAIL, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #r.change, r.change,
+  r.size = FIXED_SIZE + #r.kind + #r.owner + #r.node + #r.change + #r.reason + #r.stopped
+  return struct.pack(HEAD, r.size, r.state, r.finish, r.version, r.touched, r.due, r.opened, r.window, r.reach,
+    r.absolute, r.ended, r.keep, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #r.change, r.change,
     #r.reason, r.reason, #r.stopped, r.stopped)
-  r.size = FRONT_SIZE + #tail
-  return struct.pack(FRONT, r.size, r.state, r.finish, r.version, r.touched, r.due, r.opened, r.window, r.reach,
-    r.absolute, r.ended, r.keep) .. tail
 end
 
 function S.rank(r)
@@ -101,40 +108,31 @@ function S.rank(r)
   return r.ended + r.keep
 end
 
-local function indexes(r)
-  local P, where = S.P, r.state .. r.kind
-  local keys = {P .. 'k' .. where}
-  if r.owner ~= '' then keys[#keys + 1] = P .. 'o' .. where .. r.owner end
-  if r.node ~= '' then keys[#keys + 1] = P .. 'n' .. where .. r.node end
-  if r.finish == 1 then keys[#keys + 1] = P .. 'f' .. where end
-  return keys
-end
-
 function S.enter(r)
   if not S.known[r.kind] then
-    redis.call('ZADD', S.P .. 'K', 0, r.kind)
+    call('ZADD', S.P .. 'K', 0, r.kind)
     S.known[r.kind] = true
   end
-  local rank = S.rank(r)
-  for _, key in ipairs(indexes(r)) do redis.call('ZADD', key, rank, r.id) end
-  if r.state == 0 then redis.call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id) end
+  local P, where, rank, id = S.P, r.state .. r.kind, S.rank(r), r.id
+  call('ZADD', P .. 'k' .. where, rank, id)
+  if r.owner ~= '' then call('ZADD', P .. 'o' .. where .. r.owner, rank, id) end
+  if r.node ~= '' then call('ZADD', P .. 'n' .. where .. r.node, rank, id) end
+  if r.finish == 1 then call('ZADD', P .. 'f' .. where, rank, id) end
+  if r.state == 0 then call('ZADD', P .. 'd' .. r.kind, r.due, id) end
 end
 
 function S.leave(r)
-  for _, key in ipairs(indexes(r)) do redis.call('ZREM', key, r.id) end
-  if r.state == 0 then redis.call('ZREM', S.P .. 'd' .. r.kind, r.id) end
+  local P, where, id = S.P, r.state .. r.kind, r.id
+  call('ZREM', P .. 'k' .. where, id)
+  if r.owner ~= '' then call('ZREM', P .. 'o' .. where .. r.owner, id) end
+  if r.node ~= '' then call('ZREM', P .. 'n' .. where .. r.node, id) end
+  if r.finish == 1 then call('ZREM', P .. 'f' .. where, id) end
+  if r.state == 0 then call('ZREM', P .. 'd' .. r.kind, id) end
 end
 
 -- Put a record in place of `old`, in every index; without `data` its data stay.
 function S.write(r, old, data)
-  local key, head = S.P .. 's' .. r.id, packed(r)
-  if data then
-    redis.call('SET', key, head .. data)
-  elseif old.size == r.size then
-    redis.call('SETRANGE', key, 0, head)
-  else
-    redis.call('SET', key, head .. redis.call('GETRANGE', key, old.size, -1))
-  end
+  S.rewrite(r, old, data)
   if not old then
     S.enter(r)
   elseif old.state ~= r.state or old.node ~= r.node or old.finish ~= r.finish or old.owner ~= r.owner
@@ -142,14 +140,29 @@ function S.write(r, old, data)
     S.leave(old)
     S.enter(r)
   elseif r.state == 0 and old.due ~= r.due then
-    redis.call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
+    call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
+  end
+end
+
+-- The same where no index moves. `old` may be the record itself.
+function S.rewrite(r, old, data)
+  local key, size = S.P .. 's' .. r.id, old and old.size
+  local head = packed(r)
+  if data then
+    call('SET', key, head .. data)
+  elseif size == r.size then
+    call('SETRANGE', key, 0, head)
+  else
+    old.size = size
+    call('SET', key, head .. data_of(old, key))
+    r.size = #head
   end
 end
 
 -- A touch rewrites 16 bytes.
 function S.write_touch(r)
-  redis.call('SETRANGE', S.P .. 's' .. r.id, TOUCHED_AT, struct.pack('>dd', r.touched, r.due))
-  redis.call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
+  call('SETRANGE', S.P .. 's' .. r.id, TOUCHED_AT, struct.pack('>dd', r.touched, r.due))
+  call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
 end
 
 -- Remove a record with what lies under it.
@@ -159,7 +172,7 @@ function S.remove(r)
     if #keys == 0 then break end
     for _, key in ipairs(keys) do S.remove_item(S.item(key)) end
   end
-  redis.call('DEL', S.P .. 's' .. r.id)
+  call('DEL', S.P .. 's' .. r.id)
   S.leave(r)
 end
 
@@ -174,15 +187,15 @@ end
 -- Ids of an index after a place (rank and id), in the order of rank and id.
 function S.walk_ids(key, after, most)
   if most <= 0 then return {} end
-  if not after then return redis.call('ZRANGE', key, 0, most - 1) end
-  local score = redis.call('ZSCORE', key, after.id)
+  if not after then return call('ZRANGE', key, 0, most - 1) end
+  local score = call('ZSCORE', key, after.id)
   if score and num(score) == after.rank then
-    local place = redis.call('ZRANK', key, after.id)
-    return redis.call('ZRANGE', key, place + 1, place + most)
+    local place = call('ZRANK', key, after.id)
+    return call('ZRANGE', key, place + 1, place + most)
   end
   local ids, offset, step = {}, 0, most + 64
   while #ids < most do
-    local page = redis.call('ZRANGEBYSCORE', key, text_of(after.rank), '+inf', 'WITHSCORES', 'LIMIT', offset, step)
+    local page = call('ZRANGEBYSCORE', key, text_of(after.rank), '+inf', 'WITHSCORES', 'LIMIT', offset, step)
     for place = 1, #page, 2 do
       if (num(page[place + 1]) > after.rank or before(after.id, page[place])) and #ids < most then
         ids[#ids + 1] = page[place]
@@ -205,7 +218,7 @@ end
 -- Live records of a kind that are due by then, in the order of due and id.
 function S.due(kind, by, most)
   local records = {}
-  local ids = redis.call('ZRANGEBYSCORE', S.P .. 'd' .. kind, '-inf', text_of(by), 'LIMIT', 0, most)
+  local ids = call('ZRANGEBYSCORE', S.P .. 'd' .. kind, '-inf', text_of(by), 'LIMIT', 0, most)
   for place, id in ipairs(ids) do records[place] = S.record(id) end
   return records
 end
@@ -213,14 +226,14 @@ end
 function S.next_due(kinds)
   local nearest = math.huge
   for _, kind in ipairs(kinds) do
-    local first = redis.call('ZRANGE', S.P .. 'd' .. kind, 0, 0, 'WITHSCORES')
+    local first = call('ZRANGE', S.P .. 'd' .. kind, 0, 0, 'WITHSCORES')
     if first[2] then nearest = math.min(nearest, num(first[2])) end
   end
   return nearest
 end
 
 function S.count(index, value, kind, state)
-  return redis.call('ZCARD', S.index_key(index, value, kind, state))
+  return call('ZCARD', S.index_key(index, value, kind, state))
 end
 
 -- The kinds that an ending, a page or a number speaks of, in order.
@@ -231,7 +244,7 @@ function S.kinds_of(index, value, kind)
   end
   if kind ~= '' then return {kind} end
   local kinds = {}
-  for _, name in ipairs(redis.call('ZRANGE', S.P .. 'K', 0, -1)) do
+  for _, name in ipairs(call('ZRANGE', S.P .. 'K', 0, -1)) do
     if index == 'due' or string.sub(name, 1, 1) ~= '~' then kinds[#kinds + 1] = name end
   end
   return kinds
@@ -241,23 +254,23 @@ end
 function S.keys_below(prefix, after, most)
   local from = (after == '' or before(after, prefix)) and '[' .. prefix or '(' .. after
   if from == '[' then from = '-' end
-  return redis.call('ZRANGEBYLEX', S.P .. 'I', from, prefix == '' and '+' or '(' .. prefix .. '\255', 'LIMIT', 0, most)
+  return call('ZRANGEBYLEX', S.P .. 'I', from, prefix == '' and '+' or '(' .. prefix .. '\255', 'LIMIT', 0, most)
 end
 
 function S.keys_of(owner, after, most)
-  return redis.call('ZRANGEBYLEX', S.P .. 'W' .. owner, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, most)
+  return call('ZRANGEBYLEX', S.P .. 'W' .. owner, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, most)
 end
 
 function S.whole_item(key)
-  return redis.call('GET', S.P .. 'i' .. key)
+  return call('GET', S.P .. 'i' .. key)
 end
 
 function S.item(key)
   local name = S.P .. 'i' .. key
-  local text = redis.call('GETRANGE', name, 0, READ_AHEAD)
+  local text = call('GETRANGE', name, 0, READ_AHEAD)
   if #text == 0 then return nil end
   local size = string.byte(text, 1) * 256 + string.byte(text, 2)
-  if size > #text then text = redis.call('GETRANGE', name, 0, size - 1) end
+  if size > #text then text = call('GETRANGE', name, 0, size - 1) end
   local i = {key = key, size = size, changes = {}}
   local number, place
   size, i.version, i.expires, i.owner, number, place = struct.unpack('>HI8dHc0B', text)
@@ -269,26 +282,26 @@ function S.put_item(i, old, data)
   local parts = {struct.pack('>I8dHc0B', i.version, i.expires, #i.owner, i.owner, #i.changes)}
   for _, change in ipairs(i.changes) do parts[#parts + 1] = struct.pack('>Hc0', #change, change) end
   local head = table.concat(parts)
-  redis.call('SET', S.P .. 'i' .. i.key, struct.pack('>H', #head + 2) .. head .. data)
-  if not old then redis.call('ZADD', S.P .. 'I', 0, i.key) end
+  call('SET', S.P .. 'i' .. i.key, struct.pack('>H', #head + 2) .. head .. data)
+  if not old then call('ZADD', S.P .. 'I', 0, i.key) end
   if old and old.owner ~= '' and old.owner ~= i.owner then
-    redis.call('ZREM', S.P .. 'W' .. string.sub(old.owner, 2), i.key)
+    call('ZREM', S.P .. 'W' .. string.sub(old.owner, 2), i.key)
   end
   if i.owner ~= '' and not (old and old.owner == i.owner) then
-    redis.call('ZADD', S.P .. 'W' .. string.sub(i.owner, 2), 0, i.key)
+    call('ZADD', S.P .. 'W' .. string.sub(i.owner, 2), 0, i.key)
   end
   if i.expires < math.huge then
-    redis.call('ZADD', S.P .. 'E', i.expires, i.key)
+    call('ZADD', S.P .. 'E', i.expires, i.key)
   elseif old and old.expires < math.huge then
-    redis.call('ZREM', S.P .. 'E', i.key)
+    call('ZREM', S.P .. 'E', i.key)
   end
 end
 
 function S.remove_item(i)
-  redis.call('DEL', S.P .. 'i' .. i.key)
-  redis.call('ZREM', S.P .. 'I', i.key)
-  if i.owner ~= '' then redis.call('ZREM', S.P .. 'W' .. string.sub(i.owner, 2), i.key) end
-  if i.expires < math.huge then redis.call('ZREM', S.P .. 'E', i.key) end
+  call('DEL', S.P .. 'i' .. i.key)
+  call('ZREM', S.P .. 'I', i.key)
+  if i.owner ~= '' then call('ZREM', S.P .. 'W' .. string.sub(i.owner, 2), i.key) end
+  if i.expires < math.huge then call('ZREM', S.P .. 'E', i.key) end
 end
 
 -- Append an event; its position is the partition's next one.
@@ -296,7 +309,7 @@ function S.log(event, time, id, kind, owner, version, reason, change, node)
   S.meta()
   S.position = S.position + 1
   S.told[event] = true
-  redis.call('XADD', S.P .. 'e', string.format('%.0f-0', S.position), event,
+  call('XADD', S.P .. 'e', string.format('%.0f-0', S.position), event,
     struct.pack('>dI8Hc0Bc0Hc0Hc0Hc0Hc0', time, version, #id, id, #kind, kind, #owner, owner, #reason, reason,
       #change, change, #node, node))
 end

@@ -24,6 +24,10 @@ _FRONT: Final = Struct(">HBBQdddddddd")
 
 The texts behind it have their size before them: kind (one byte), owner, node, change, reason (two), stopped (one).
 """
+FIXED: Final = _FRONT.size + 10
+"""The size of an envelope without its texts."""
+_SHORT: Final = [bytes((size,)) for size in range(256)]
+_LONG: Final = Struct(">H").pack
 _ITEM: Final = Struct(">HQdH")
 """Size of all before the data, version, expires, size of the owner; then the owner and the last changes."""
 _EVENT: Final = Struct(">dQH")
@@ -35,43 +39,31 @@ def optional(text: str | None) -> str:
     return "" if text is None else f"+{text}"
 
 
-def _short(text: bytes) -> bytes:
-    return len(text).to_bytes(1, "big") + text
-
-
-def _long(text: str | None) -> bytes:
-    encoded = b"" if text is None else text.encode()
-    return len(encoded).to_bytes(2, "big") + encoded
-
-
 def envelope(record: Record) -> bytes:
     """The envelope of a new record."""
-    tail = b"".join(
+    kind, change = record.kind.encode(), record.change.encode()
+    owner, node = optional(record.owner).encode(), optional(record.node).encode()
+    reason, stopped = optional(record.reason).encode(), optional(record.stopped).encode()
+    sizes = len(kind), len(owner), len(node), len(change), len(reason), len(stopped)
+    return b"".join(
         (
-            _short(record.kind.encode()),
-            _long(optional(record.owner)),
-            _long(optional(record.node)),
-            _long(record.change),
-            _long(optional(record.reason)),
-            _short(optional(record.stopped).encode()),
+            _FRONT.pack(
+                FIXED + sum(sizes),
+                CODES[record.state],
+                record.finish,
+                record.version,
+                record.touched,
+                record.due,
+                record.opened,
+                record.window,
+                record.reach,
+                record.absolute,
+                record.ended,
+                record.keep,
+            ),
+            *(_SHORT[sizes[0]], kind, _LONG(sizes[1]), owner, _LONG(sizes[2]), node),
+            *(_LONG(sizes[3]), change, _LONG(sizes[4]), reason, _SHORT[sizes[5]], stopped),
         )
-    )
-    return (
-        _FRONT.pack(
-            _FRONT.size + len(tail),
-            CODES[record.state],
-            record.finish,
-            record.version,
-            record.touched,
-            record.due,
-            record.opened,
-            record.window,
-            record.reach,
-            record.absolute,
-            record.ended,
-            record.keep,
-        )
-        + tail
     )
 
 

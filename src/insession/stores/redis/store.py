@@ -44,6 +44,7 @@ class RedisStore:
 
     immediate: frozenset[type[Operation]] = frozenset()
     most = 128
+    abreast = 2
 
     def __init__(
         self,

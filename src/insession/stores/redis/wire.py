@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from insession.errors import InvalidInput
 from insession.kernel.limits import Limit
@@ -74,16 +74,42 @@ def arguments(operations: Sequence[Operation], retention: float) -> list[Argumen
     said: list[Argument] = []
     for operation in operations:
         letter, encode = _ENCODERS[type(operation)]
+        if letter == "C" and _alone(operation):
+            letter, encode = "O", _commit_one
         mine = encode(operation)
         if letter == "P":
             mine.append(repr(retention))
-        said += (letter, len(mine))
-        said += mine
+        said += (letter, len(mine), *mine)
     return said
 
 
 def _load(load: Load) -> list[Argument]:
     return [len(load.keys), *load.keys, optional(load.under)]
+
+
+def _alone(commit: Any) -> bool:
+    """Whether a commit is of one record, without limits and fence: what nearly all of them are."""
+    parts = commit.patches
+    return len(parts) == 1 and type(parts[0]) is Patch and not commit.limits and commit.fence is None
+
+
+def _commit_one(commit: Commit) -> list[Argument]:
+    patch = cast("Patch", commit.patches[0])
+    new, data, fields = patch.record, patch.data, patch.fields
+    head = b""
+    if new is not None:
+        head, data, fields = envelope(new), new.data, None
+    event = patch.event
+    said: list[Argument] = [
+        *(repr(commit.at), commit.change, commit.node, "1" if commit.again else "0"),
+        *(patch.id, _GUARDS[patch.guard], patch.version, head),
+        *(("0", b"") if data is None else ("1", data)),
+        *("" if event is None else EVENT_CODES[event], optional(patch.reason)),
+    ]
+    if fields:
+        for name, value in fields.items():
+            said += (name, _field(name, value))
+    return said
 
 
 def _commit(commit: Commit) -> list[Argument]:
