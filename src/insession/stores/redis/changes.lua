@@ -7,12 +7,12 @@ local NUMBERS = {opened = 1, touched = 1, window = 1, reach = 1, absolute = 1, d
 
 local function refused(why, record)
   if not record then return {0, why} end
-  return {0, why, record.id, S.whole(record.id)}
+  return {0, why, 's' .. record.id, S.whole(record.id)}
 end
 
 local function refused_item(why, item)
   if not item then return {0, why} end
-  return {0, why, item.key, S.whole_item(item.key)}
+  return {0, why, 'i' .. item.key, S.whole_item(item.key)}
 end
 
 local function judge_live(guard, version, record, at)
@@ -242,8 +242,9 @@ end
 local function forget_replaced(commit, now)
   for place, part in ipairs(commit.parts) do
     if part.new and now[place] then
+      local prefix = S.text_of_id(part.id) .. '/'
       for other, put in ipairs(commit.parts) do
-        if put.key and string.sub(put.key, 1, #part.id + 1) == part.id .. '/' then now[other] = nil end
+        if put.key and string.sub(put.key, 1, #prefix) == prefix then now[other] = nil end
       end
     end
   end

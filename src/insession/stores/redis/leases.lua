@@ -128,7 +128,7 @@ local function displace(lease, ask, now)
     if not victim or holder.token < victim.token then victim = holder end
   end
   victim.void, victim['until'] = true, math.min(victim['until'], now + ask.grace)
-  S.log(DISPLACED, now, ask.lease, '~lease', '', victim.token, '', victim.ticket, ask.node)
+  S.log(DISPLACED, now, id_of_text(ask.lease), '~lease', '', victim.token, '', id_of_text(victim.ticket), ask.node)
 end
 
 local function wait(lease, ask, place, now)

@@ -6,9 +6,8 @@ local CHUNK = 200
 function S.load(args, place)
   local found, number = {}, tonumber(args[place])
   for key = 1, number do
-    local name = args[place + key]
-    -- A key with a slash is an item. What is missing is false: a nil would cut the answer.
-    if string.find(name, '/', 1, true) then found[key] = S.whole_item(name) else found[key] = S.whole(name) end
+    -- What is missing is false: a nil would cut the answer.
+    found[key] = call('GET', S.P .. args[place + key])
   end
   local under, more = {}, 0
   local id = args[place + number + 1]

@@ -1,7 +1,8 @@
 -- Records, items and their indexes. The files of this folder are one program, in the order that `script.py` names:
 -- a function where the server has functions, a script elsewhere. Nothing of the server is used while it is loaded.
 --
--- An optional text is '' where there is none, else '+' and the text. Numbers are doubles: versions and positions
+-- An id, or that of a change, is 16 bytes where it is 32 hexadecimal digits, else '=' and the text (and a NUL behind,
+-- should that make 16 bytes). An optional text is '' where there is none, else '+' and the text. Numbers are doubles: versions and positions
 -- stay below 2^53. Times travel as text with 17 digits or as packed doubles, both exact.
 
 local S = {}
@@ -165,10 +166,21 @@ function S.write_touch(r)
   call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
 end
 
+-- The text of an id: keys of items begin with it.
+function S.text_of_id(id)
+  if #id == 16 then return string.format(string.rep('%02x', 16), string.byte(id, 1, 16)) end
+  return (string.gsub(string.sub(id, 2), '%z', ''))
+end
+
+local function id_of_text(text)
+  return '=' .. text .. (#text == 15 and '\0' or '')
+end
+
 -- Remove a record with what lies under it.
 function S.remove(r)
+  local prefix = S.text_of_id(r.id) .. '/'
   while true do
-    local keys = S.keys_below(r.id .. '/', '', 64)
+    local keys = S.keys_below(prefix, '', 64)
     if #keys == 0 then break end
     for _, key in ipairs(keys) do S.remove_item(S.item(key)) end
   end
@@ -309,6 +321,7 @@ function S.log(event, time, id, kind, owner, version, reason, change, node)
   S.meta()
   S.position = S.position + 1
   S.told[event] = true
+  if change == id then change = '' end
   call('XADD', S.P .. 'e', string.format('%.0f-0', S.position), event,
     struct.pack('>dI8Hc0Bc0Hc0Hc0Hc0Hc0', time, version, #id, id, #kind, kind, #owner, owner, #reason, reason,
       #change, change, #node, node))

@@ -2,12 +2,13 @@
 
 All numbers are big-endian, times are IEEE doubles. An optional text is empty where there is none, else ``+`` and
 the text. The envelope comes first and says its own size, so that the data behind it are not read for a change
-that leaves them.
+that leaves them. Ids stand in every index, so they are packed too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from struct import Struct
 from typing import Final
 
@@ -19,6 +20,8 @@ CODES: Final = {state: code for code, state in enumerate(STATES)}
 EVENTS: Final = tuple(EventType)
 EVENT_CODES: Final = {event: str(code) for code, event in enumerate(EVENTS)}
 
+_DIGITS: Final = 32
+_RAW: Final = 16
 _FRONT: Final = Struct(">HBBQdddddddd")
 """Size of the envelope, state, finish, version; touched, due, opened, window, reach, absolute, ended, keep.
 
@@ -31,7 +34,28 @@ _LONG: Final = Struct(">H").pack
 _ITEM: Final = Struct(">HQdH")
 """Size of all before the data, version, expires, size of the owner; then the owner and the last changes."""
 _EVENT: Final = Struct(">dQH")
-"""Time, version, size of the id; the id, then kind (size in one byte), owner, reason, change and node (two)."""
+"""Time, version, size of the id; the id, then kind (size in one byte), owner, reason, change and node (two).
+
+A change that has the id of the session is left out.
+"""
+
+
+def packed_id(text: str) -> bytes:
+    """An id, or that of a change: half as long where it is 32 lower-case hexadecimal digits."""
+    if len(text) == _DIGITS:
+        with suppress(ValueError):
+            raw = bytes.fromhex(text)
+            if raw.hex() == text:
+                return raw
+    raw = b"=" + text.encode()
+    return raw + b"\0" if len(raw) == _RAW else raw
+
+
+def id_of(raw: bytes) -> str:
+    """The id in a packed one."""
+    if len(raw) == _RAW:
+        return raw.hex()
+    return (raw[1:-1] if len(raw) == _RAW + 1 and raw[-1] == 0 else raw[1:]).decode()
 
 
 def optional(text: str | None) -> str:
@@ -41,7 +65,7 @@ def optional(text: str | None) -> str:
 
 def envelope(record: Record) -> bytes:
     """The envelope of a new record."""
-    kind, change = record.kind.encode(), record.change.encode()
+    kind, change = record.kind.encode(), packed_id(record.change)
     owner, node = optional(record.owner).encode(), optional(record.node).encode()
     reason, stopped = optional(record.reason).encode(), optional(record.stopped).encode()
     sizes = len(kind), len(owner), len(node), len(change), len(reason), len(stopped)
@@ -91,7 +115,7 @@ def record_of(session_id: str, raw: bytes) -> Record:
         _maybe(node),
         STATES[state],
         version,
-        change.decode(),
+        id_of(change),
         opened,
         touched,
         window,
@@ -113,23 +137,24 @@ def item_of(key: str, raw: bytes) -> Item:
     place = _ITEM.size + length
     changes = _texts(raw, place + 1, (2,) * raw[place])
     owner = _maybe(raw[_ITEM.size : place])
-    return Item(key, raw[size:], version, tuple([change.decode() for change in changes]), owner, expires)
+    return Item(key, raw[size:], version, tuple([id_of(change) for change in changes]), owner, expires)
 
 
 def event_of(position: int, code: bytes, raw: bytes, partition: int) -> Event:
     """The event in an entry of the stream."""
     time, version, length = _EVENT.unpack_from(raw)
     place = _EVENT.size + length
+    packed = raw[_EVENT.size : place]
     kind, owner, reason, change, node = _texts(raw, place, (1, 2, 2, 2, 2))
     return Event(
         EVENTS[int(code)],
         time,
-        raw[_EVENT.size : place].decode(),
+        id_of(packed),
         kind.decode(),
         _maybe(owner),
         version,
         _maybe(reason),
-        change.decode(),
+        id_of(change or packed),
         node.decode(),
         position,
         partition,

@@ -39,7 +39,7 @@ from insession.kernel.operations import (
 from insession.kernel.pages import cursor_of, place_of
 from insession.kernel.record import Item, Record, State
 
-from .records import CODES, EVENT_CODES, envelope, item_of, optional, record_of
+from .records import CODES, EVENT_CODES, envelope, id_of, item_of, optional, packed_id, record_of
 
 Argument = str | bytes | int
 _WHY: Final = tuple(Why)
@@ -84,7 +84,8 @@ def arguments(operations: Sequence[Operation], retention: float) -> list[Argumen
 
 
 def _load(load: Load) -> list[Argument]:
-    return [len(load.keys), *load.keys, optional(load.under)]
+    keys = [f"i{key}" if "/" in key else b"s" + packed_id(key) for key in load.keys]
+    return [len(keys), *keys, optional(load.under)]
 
 
 def _alone(commit: Any) -> bool:
@@ -101,8 +102,8 @@ def _commit_one(commit: Commit) -> list[Argument]:
         head, data, fields = envelope(new), new.data, None
     event = patch.event
     said: list[Argument] = [
-        *(repr(commit.at), commit.change, commit.node, "1" if commit.again else "0"),
-        *(patch.id, _GUARDS[patch.guard], patch.version, head),
+        *(repr(commit.at), packed_id(commit.change), commit.node, "1" if commit.again else "0"),
+        *(packed_id(patch.id), _GUARDS[patch.guard], patch.version, head),
         *(("0", b"") if data is None else ("1", data)),
         *("" if event is None else EVENT_CODES[event], optional(patch.reason)),
     ]
@@ -116,7 +117,7 @@ def _commit(commit: Commit) -> list[Argument]:
     parts, fence = commit.patches, commit.fence
     if len(parts) > 1 and len({part.key if isinstance(part, Put) else part.id for part in parts}) < len(parts):
         raise InvalidInput("patches", "name one record or item twice")
-    said: list[Argument] = [repr(commit.at), commit.change, commit.node, int(commit.again)]
+    said: list[Argument] = [repr(commit.at), packed_id(commit.change), commit.node, int(commit.again)]
     said += (0, "", "", 0) if fence is None else (1, fence.lease, fence.ticket, fence.token)
     said.append(len(commit.limits))
     for limit in commit.limits:
@@ -137,7 +138,7 @@ def _patch(patch: Patch) -> list[Argument]:
         head, data, fields = envelope(new), new.data, None
     else:
         head = b""
-    said: list[Argument] = ["r", patch.id, _GUARDS[patch.guard], patch.version, head]
+    said: list[Argument] = ["r", packed_id(patch.id), _GUARDS[patch.guard], patch.version, head]
     said += (0, b"") if data is None else (1, data)
     said += (EVENT_CODES[patch.event] if patch.event is not None else "", optional(patch.reason))
     said.append(len(fields) if fields else 0)
@@ -165,15 +166,16 @@ def _put(put: Put) -> list[Argument]:
 
 def _end(end: End) -> list[Argument]:
     pick, ending = end.pick, end.ending
+    value = pick.value or ""
     return [
-        *(pick.index, pick.value or "", pick.kind or "", pick.most, repr(pick.before)),
+        *(pick.index, packed_id(value) if pick.index == "id" else value, pick.kind or "", pick.most, repr(pick.before)),
         *(repr(ending.at), CODES[ending.state], optional(ending.reason), _GUARDS[ending.guard]),
-        *(ending.change, ending.node),
+        *(packed_id(ending.change), ending.node),
     ]
 
 
 def _touch(touch: Touch) -> list[Argument]:
-    return [touch.id, repr(touch.at), repr(touch.window), repr(touch.before)]
+    return [packed_id(touch.id), repr(touch.at), repr(touch.window), repr(touch.before)]
 
 
 def _acquire(ask: Acquire) -> list[Argument]:
@@ -205,7 +207,7 @@ def _find(ask: Find) -> list[Argument]:
     if start is None:
         return [*said, "", "", "", ""]
     (kind, state), (rank, session_id) = start
-    return [*said, kind, state, repr(rank), session_id]
+    return [*said, kind, state, repr(rank), packed_id(session_id)]
 
 
 def _count(ask: Count) -> list[Argument]:
@@ -247,7 +249,9 @@ def answers(operations: Sequence[Operation], replies: Sequence[Any]) -> list[Ans
 def _refused(reply: Sequence[Any]) -> Refused:
     if len(reply) == 2:  # noqa: PLR2004
         return Refused(_WHY[reply[1]])
-    return Refused(_WHY[reply[1]], _entry(reply[2].decode(), reply[3]))
+    key, raw = reply[2], reply[3]
+    current = item_of(key[1:].decode(), raw) if key.startswith(b"i") else record_of(id_of(key[1:]), raw)
+    return Refused(_WHY[reply[1]], current)
 
 
 def _entry(key: str, raw: bytes) -> Record | Item:
@@ -264,7 +268,7 @@ def _loaded(load: Load, reply: Sequence[Any]) -> Loaded:
 
 
 def _ends(_: End, reply: Sequence[Any]) -> Ends:
-    return Ends(tuple([one.decode() for one in reply[1]]), tuple(reply[2]), reply[3] == 1, float(reply[4]))
+    return Ends(tuple([id_of(one) for one in reply[1]]), tuple(reply[2]), reply[3] == 1, float(reply[4]))
 
 
 def _lease(_: Acquire | Renew | Release, reply: Sequence[Any]) -> Answer:
@@ -284,7 +288,7 @@ def _found(ask: Find, reply: Sequence[Any]) -> Found:
     if ask.index in {"item", "item owner"}:
         items = tuple([item_of(key.decode(), one) for key, one in zip(raw[::2], raw[1::2], strict=True)])
         return Found(items, items[-1].key if more else None)
-    records = tuple([record_of(key.decode(), one) for key, one in zip(raw[::2], raw[1::2], strict=True)])
+    records = tuple([record_of(id_of(key), one) for key, one in zip(raw[::2], raw[1::2], strict=True)])
     return Found(records, cursor_of(records[-1]) if more else None)
 
 
