@@ -80,7 +80,7 @@ async def test_a_server_that_forgets_the_program_is_brought_it_again(server: Val
 
 
 async def test_a_user_who_may_not_load_functions_runs_scripts(server: Valkey) -> None:
-    server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~insession:*", "&insession:*", "+@all", "-function")
+    server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~insession{*", "&insession{*", "+@all", "-function")
     url = f"redis://ann:pw@127.0.0.1:{server.port}"
     store = RedisStore(parse_url(url), clock=ManualClock(NOW))
     await store.open()
@@ -284,7 +284,7 @@ async def test_a_change_whose_answer_was_lost_is_done_when_it_is_sent_again(serv
 
 async def test_one_operation_that_fails_on_the_server_fails_no_neighbour_there(server: Valkey, store: Store) -> None:
     record = await opened(store, session("one", NOW))
-    key = f"insession:{{default.0}}:i{record.id}/bad"
+    key = f"insession{{default}}i{record.id}/bad"
     server.ask("LPUSH", key, "no string")
     good = update(record.id, NOW, data=b"good")
     with pytest.raises(OutcomeUnknown, match="WRONGTYPE"):

@@ -65,6 +65,7 @@ end
 function S.unpacked(id, text)
   local size, state, finish, version, touched, due, opened, window, reach, absolute, ended, keep, kind, owner, node,
     change, reason, stopped = struct.unpack(HEAD, text)
+  if change == '' then change = id end
   return {id = id, text = text, size = size, state = state, finish = finish, version = version, touched = touched,
     due = due, opened = opened, window = window, reach = reach, absolute = absolute, ended = ended, keep = keep,
     kind = kind, owner = owner, node = node, change = change, reason = reason, stopped = stopped}
@@ -97,9 +98,11 @@ function S.copy(r)
 end
 
 local function packed(r)
-  r.size = FIXED_SIZE + #r.kind + #r.owner + #r.node + #r.change + #r.reason + #r.stopped
+  -- An opening often has the session's id as that of its change.
+  local change = r.change == r.id and '' or r.change
+  r.size = FIXED_SIZE + #r.kind + #r.owner + #r.node + #change + #r.reason + #r.stopped
   return struct.pack(HEAD, r.size, r.state, r.finish, r.version, r.touched, r.due, r.opened, r.window, r.reach,
-    r.absolute, r.ended, r.keep, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #r.change, r.change,
+    r.absolute, r.ended, r.keep, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #change, change,
     #r.reason, r.reason, #r.stopped, r.stopped)
 end
 

@@ -36,7 +36,7 @@ _ITEM: Final = Struct(">HQdH")
 _EVENT: Final = Struct(">dQH")
 """Time, version, size of the id; the id, then kind (size in one byte), owner, reason, change and node (two).
 
-A change that has the id of the session is left out.
+A change that has the id of the session is left out, here and in an envelope.
 """
 
 
@@ -65,7 +65,8 @@ def optional(text: str | None) -> str:
 
 def envelope(record: Record) -> bytes:
     """The envelope of a new record."""
-    kind, change = record.kind.encode(), packed_id(record.change)
+    kind = record.kind.encode()
+    change = b"" if record.change == record.id else packed_id(record.change)
     owner, node = optional(record.owner).encode(), optional(record.node).encode()
     reason, stopped = optional(record.reason).encode(), optional(record.stopped).encode()
     sizes = len(kind), len(owner), len(node), len(change), len(reason), len(stopped)
@@ -115,7 +116,7 @@ def record_of(session_id: str, raw: bytes) -> Record:
         _maybe(node),
         STATES[state],
         version,
-        id_of(change),
+        id_of(change) if change else session_id,
         opened,
         touched,
         window,

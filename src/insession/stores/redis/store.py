@@ -61,7 +61,7 @@ class RedisStore:
         self._retention = retention
         self._dialler = Dialler(url, patience)
         self._program = Program(calls)
-        self._prefix: Final = f"insession:{{{check_namespace(namespace)}.0}}:"
+        self._prefix: Final = f"insession{{{check_namespace(namespace)}}}"
         self._own: Final = secrets.token_hex(4)
         self._wakers = Wakers()
         self._process: int | None = None
