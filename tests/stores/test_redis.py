@@ -295,13 +295,15 @@ async def test_one_operation_that_fails_on_the_server_fails_no_neighbour_there(s
 async def test_namespaces_see_nothing_of_each_other(server: Valkey, store: Store) -> None:
     other = made(server, namespace="other")
     await other.open()
-    waker = other.waker({EventType.OPENED})
+    waker = other.waker(ENDINGS)
     record = await opened(store, session("one", NOW, owner="ann"))
+    await ended(store, end(record.id, ending(NOW)))
     assert await record_of(other, record.id) is None
     assert await ask(other, Count("all"), Counted) == Counted(0)
     assert await the_log(other) == []
     assert not waker._set
     await opened(other, session("one", NOW, owner="ann"))
+    await ended(other, end(record.id, ending(NOW)))
     assert await woken(waker)
     await other.close()
 

@@ -1,6 +1,6 @@
 -- Leases: the decisions of `kernel.leases`, on tables that were read for this operation and are written after it.
 
-local DISPLACED = '7'
+local DISPLACED = 7
 
 -- The time that leases go by: the server's, which stands still during a call, or the one that the store was given.
 function S.lease_now(at)

@@ -2,6 +2,7 @@
 
 local UNDER_LIMIT = 1048576
 local CHUNK = 200
+local FOLLOWED = {[2] = true, [3] = true, [4] = true, [7] = true}
 
 function S.load(args, place)
   local found, number = {}, tonumber(args[place])
@@ -214,6 +215,17 @@ function S.page(args, place)
   return {1, S.epoch, begin, position, position < S.position and 1 or 0, 0, found}
 end
 
+-- Say that something became visible: what every engine follows (endings, displacement, leases), and all else.
+function S.publish(who)
+  local followed, other = S.handed_on and 'l' or '', ''
+  for event in pairs(S.told) do
+    if FOLLOWED[event] then followed = followed .. event else other = other .. event end
+  end
+  if followed ~= '' then call('PUBLISH', S.P .. 'w', who .. ':' .. followed) end
+  if other ~= '' then call('PUBLISH', S.P .. 'v', who .. ':' .. other) end
+  return followed .. other
+end
+
 local MEANING = {L = S.load, C = S.commit, O = S.commit_one, E = S.finish, T = S.touch, A = S.acquire, R = S.renew, G = S.release,
   F = S.find, N = S.total, P = S.purge, V = S.page}
 
@@ -234,9 +246,5 @@ function S.apply(keys, args)
     place = place + 2 + size
   end
   S.save()
-  local told = ''
-  for event in pairs(S.told) do told = told .. event end
-  if S.handed_on then told = told .. 'l' end
-  if told ~= '' then call('PUBLISH', S.P .. 'w', args[3] .. ':' .. told) end
-  return {told, answers}
+  return {S.publish(args[3]), answers}
 end

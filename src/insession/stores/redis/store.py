@@ -79,7 +79,7 @@ class RedisStore:
             raise ConfigurationError(f"{self._where}: this store was opened before; make another")
         self._process = os.getpid()
         self._link = Link(self._dialler.dial, self._where, self._patience)
-        self._signals = Signals(self._dialler.dial, self._patience, [f"{self._prefix}w"], self._own, self._hear)
+        self._signals = Signals(self._dialler.dial, self._patience, self._prefix, self._own, self._hear)
         try:
             await self._link.open()
             await self._signals.open()
@@ -192,6 +192,7 @@ class RedisStore:
 
     def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
         self._check()
+        self._signals.widen(types)
         return self._wakers.waker(types, leases=leases)
 
 
