@@ -36,9 +36,14 @@ local function judge(guard, version, record, at)
   return judge_live(guard, version, record, at)
 end
 
+-- Whether an ended record may be what an opening that is sent again opened when it was sent first.
+local function since(record, at)
+  return record and math.max(record.opened, record.ended) >= at
+end
+
 local function refusal_of_record(commit, part, record)
   local why = judge(part.guard, part.version, record, commit.at)
-  if not why and commit.again and part.guard == 'a' and record and record.ended >= commit.at then why = ENDED end
+  if not why and commit.again and part.guard == 'a' and since(record, commit.at) then why = ENDED end
   return why and refused(why, record)
 end
 
@@ -286,7 +291,7 @@ function S.commit_one(args, place, last)
   if record and record.change == change then return {1, {record.version}} end
   local at, again = num(args[place]), args[place + 3] == '1'
   local why = judge(guard, tonumber(args[place + 6]), record, at)
-  if not why and again and guard == 'a' and record and record.ended >= at then why = ENDED end
+  if not why and again and guard == 'a' and since(record, at) then why = ENDED end
   if why then return refused(why, record) end
   local head, data = args[place + 7], args[place + 8] == '1' and args[place + 9] or nil
   local after = record
