@@ -128,7 +128,13 @@ class Stepping:
 async def main(url: str, seed: int, seconds: float, *, purges: bool) -> None:
     chance, clock = Chance(seed, purges=purges), Stepping()
     store = RedisStore(parse_url(url), clock=clock)  # type: ignore[arg-type]
-    await store.open()
+    while True:
+        try:
+            await store.open()
+        except StoreUnavailable:
+            await asyncio.sleep(0.01)
+        else:
+            break
     end = time.monotonic() + seconds
     sent = 0
     while time.monotonic() < end:
