@@ -79,8 +79,9 @@ async def test_a_server_that_forgets_the_program_is_brought_it_again(server: Val
     await store.close()
 
 
-async def test_a_user_who_may_not_load_functions_runs_scripts(server: Valkey) -> None:
-    server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~insession{*", "&insession{*", "+@all", "-function")
+@pytest.mark.parametrize("may_not", ["-function", "-fcall"])
+async def test_a_user_who_may_not_use_functions_runs_scripts(server: Valkey, may_not: str) -> None:
+    server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~insession{*", "&insession{*", "+@all", may_not)
     url = f"redis://ann:pw@127.0.0.1:{server.port}"
     store = RedisStore(parse_url(url), clock=ManualClock(NOW))
     await store.open()
@@ -290,6 +291,17 @@ async def test_one_operation_that_fails_on_the_server_fails_no_neighbour_there(s
     with pytest.raises(OutcomeUnknown, match="WRONGTYPE"):
         await store.apply([writing(NOW, Put(f"{record.id}/bad", b"x")), good])
     assert (await the_record(store, record.id)).data == b"good"
+
+
+async def test_closing_waits_for_what_is_under_way(server: Valkey) -> None:
+    store = made(server)
+    await store.open()
+    await opened(store, session("first", NOW))
+    task = asyncio.ensure_future(store.apply([opening(session("one", NOW))]))
+    await asyncio.sleep(0)
+    await store.close()
+    (answer,) = await task
+    assert isinstance(answer, Done)
 
 
 async def test_namespaces_see_nothing_of_each_other(server: Valkey, store: Store) -> None:

@@ -108,6 +108,12 @@ class Line:
                 future.set_exception(OutcomeUnknown(f"{self._where}: the connection was lost: {why}"))
                 future.exception()  # a caller that broke off does not fetch it
 
+    async def settle(self) -> None:
+        """Wait for the answers that are still out."""
+        waiting = [future for future in self._pending if not future.done()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=self._patience)
+
     async def close(self) -> None:
         """Give it up."""
         self._lose("closed")
@@ -145,8 +151,10 @@ class Link:
             return self._line
 
     async def close(self) -> None:
-        """Give the line up, and make no other."""
+        """Give the line up after the calls under way, and make no other."""
         self._closed = True
+        if self._line is not None:
+            await self._line.settle()
         await self._drop()
 
     async def _drop(self) -> None:

@@ -12,7 +12,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from .link import Line
 from .wire import Argument
@@ -76,7 +76,12 @@ class Program:
         except NoScriptError:
             await self._bring(line)
         except ResponseError as error:
-            if way != "functions" or "unction not found" not in str(error):
+            if way != "functions":
+                raise
+            if self._calls == "auto" and isinstance(error, NoPermissionError):
+                # Who may not call functions may still run scripts.
+                line.without_functions = True
+            elif "unction not found" not in str(error):
                 raise
             await self._bring(line)
         if self._way(line) != way:
@@ -88,10 +93,10 @@ class Program:
         if way == "functions":
             try:
                 await line.ask("FUNCTION", "LOAD", "REPLACE", self._library)
-            except ResponseError as error:
-                if self._calls != "auto" or "syntax" in str(error).lower():
+            except NoPermissionError:
+                if self._calls != "auto":
                     raise
-                # A user who may not load functions may still run scripts.
+                # Nor may everybody load them.
                 line.without_functions = True
                 way = "scripts"
         for text in (self._plain,) if way == "plain scripts" else self._scripts.values():
