@@ -158,4 +158,4 @@ async def batches_of_processes(server: Valkey, processes: int, seconds: float, *
 @pytest.mark.processes
 @pytest.mark.parametrize("purges", [True, False])
 async def test_random_batches_of_processes_leave_everything_sound(server: Valkey, purges: bool) -> None:
-    assert await batches_of_processes(server, 3, 1.5, purges=purges) > 500
+    assert await batches_of_processes(server, 3, 1.5, purges=purges) > 100
