@@ -342,7 +342,8 @@ def _refused(commit: Commit, part: Patch | Put, one: Any) -> Refused | None:
     if isinstance(part, Put):
         return rules.judge_item(part, one, commit.at)
     refused = rules.judge(part.guard, part.version, one, commit.at)
-    if refused is None and commit.again and part.guard is _ABSENT and one is not None and one.ended >= commit.at:
-        # What ended since may be what this commit opened when it was sent first.
+    opens_again = commit.again and part.guard is _ABSENT and one is not None
+    if refused is None and opens_again and max(one.opened, one.ended) >= commit.at:
+        # It may be what this commit opened when it was sent first, ended by somebody whose time was earlier.
         return Refused(Why.ENDED, one)
     return refused

@@ -117,7 +117,7 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     ``limits`` are checked for a session that it opens: when one is reached, members that are due
     expire first; then as many as make room are interrupted, or the commit is refused.
     ``again``: it is sent a second time because its answer was lost; then an open does not replace a
-    session that ended since ``at``, which may be the one that it opened.
+    session that began or ended since ``at``, which may be the one that it opened.
     """
 
     at: float

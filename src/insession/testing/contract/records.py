@@ -317,6 +317,16 @@ class Repeats(Suite):
         assert await refused(store, again, Why.ENDED) == over
         assert await the_record(store, record.id) == over
 
+    async def test_opening_sent_again_whose_session_was_ended_by_an_earlier_clock(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        commit = opening(session("one", clock.now()))
+        await done(store, commit)
+        await ended(store, end(sid("one"), ending(clock.now() - 0.5)))
+        over = await the_record(store, sid("one"))
+        again = Commit(commit.at, commit.change, NODE, opening(session("one", clock.now())).patches, again=True)
+        assert await refused(store, again, Why.ENDED) == over
+
     async def test_opening_sent_again_where_the_first_never_came(self, store: Store, clock: ManualClock) -> None:
         before = await opened(store, session("one", clock.now()))
         await ended(store, end(before.id, ending(clock.now() + 1)))

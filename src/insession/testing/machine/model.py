@@ -133,7 +133,8 @@ class Model:
             gone = part.key.partition("/")[0] in replaced
             return rules.judge_item(part, None if gone else one, commit.at)
         refused = rules.judge(part.guard, part.version, one, commit.at)
-        if refused is None and commit.again and part.record is not None and one and one.ended >= commit.at:
+        opens_again = commit.again and part.record is not None and one is not None
+        if refused is None and opens_again and max(one.opened, one.ended) >= commit.at:
             self.seen["again_refused"] += 1
             return Refused(Why.ENDED, one)
         return refused

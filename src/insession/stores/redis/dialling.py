@@ -1,0 +1,131 @@
+"""Making connections, as a URL says: to a server, or to the one that sentinels say is the master now."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
+
+from insession.errors import ConfigurationError
+from insession.kernel.urls import StoreURL
+
+PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
+_SENTINELS: Final = frozenset({"redis+sentinel", "valkey+sentinel"})
+_FILES: Final = {"ca": "ssl_ca_certs", "certificate": "ssl_certfile", "key": "ssl_keyfile"}
+
+
+class Dialler:
+    """What a URL says about connections: where, who, how.
+
+    Options: ``ca``, ``certificate`` and ``key`` are files for TLS. Where the URL names sentinels, its user and
+    password are those of the servers, ``sentinel_user`` and ``sentinel_password`` those of the sentinels, and
+    ``tls=yes`` is for both.
+    """
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({*_FILES, "tls", "sentinel_user", "sentinel_password"})
+
+    def __init__(self, url: StoreURL, patience: float) -> None:
+        self._master: str | None = None
+        path = url.path.strip("/")
+        if url.scheme in _SENTINELS:
+            self._master, _, path = path.partition("/")
+            if not (self._master and url.hosts):
+                raise ConfigurationError(
+                    f"{url.shown}: names sentinels and a master, as in redis+sentinel://one:26379,two:26379/mymaster/0"
+                )
+        elif url.options.keys() & {"tls", "sentinel_user", "sentinel_password"}:
+            raise ConfigurationError(f"{url.shown}: tls and sentinel_... go with redis+sentinel://")
+        elif len(url.hosts) > 1:
+            raise ConfigurationError(f"{url.shown}: names more than one host; several go with redis+sentinel://")
+        port = PORT if self._master is None else SENTINEL_PORT
+        self._hosts: list[tuple[str, int]] = [(host, given or port) for host, given in url.hosts]
+        self._hosts = self._hosts or [("localhost", port)]
+        self._class, common = _carried(url, patience)
+        account = {"username": url.user, "password": url.password, "db": _database(url, path)}
+        self._options: dict[str, Any] = common | account
+        self._sentinel: dict[str, Any] = common | {
+            "username": url.options.get("sentinel_user"),
+            "password": url.options.get("sentinel_password"),
+        }
+
+    async def dial(self) -> AbstractConnection:
+        """A connection that is connected and authenticated."""
+        if self._master is None:
+            return await self._connected(*self._hosts[0], self._options)
+        connection = await self._connected(*await self._master_now(self._master), self._options)
+        try:
+            await _prove_master(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def _master_now(self, name: str) -> tuple[str, int]:
+        """Where the master is, as the first sentinel says that knows."""
+        problem: Exception | None = None
+        for place, host in enumerate(self._hosts):
+            try:
+                found = await self._asked(host, name)
+            except (RedisError, OSError) as error:
+                problem = error
+                continue
+            if found is not None:
+                # The next question goes first to the one that answered.
+                self._hosts.insert(0, self._hosts.pop(place))
+                return found
+        raise NoConnection(f"no sentinel knows a master {name!r}") from problem
+
+    async def _asked(self, host: tuple[str, int], name: str) -> tuple[str, int] | None:
+        connection = await self._connected(*host, self._sentinel)
+        try:
+            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name, check_health=False)
+            found = await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
+        return None if found is None else (found[0].decode(), int(found[1]))
+
+    async def _connected(self, host: str, port: int, options: dict[str, Any]) -> AbstractConnection:
+        connection = self._class(host=host, port=port, **options)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+
+async def _prove_master(connection: AbstractConnection) -> None:
+    """What the sentinels name may not know yet that it is the master, or not yet that it is none any more."""
+    await connection.send_command("ROLE", check_health=False)
+    role = await connection.read_response()
+    if role[0] != b"master":
+        raise NoConnection("the server that the sentinels name is no master yet")
+
+
+def _carried(url: StoreURL, patience: float) -> tuple[type[Connection], dict[str, Any]]:
+    """What every connection has in common. Nothing is sent again by redis-py: what that means only we know."""
+    options: dict[str, Any] = {
+        "socket_timeout": None,
+        "socket_connect_timeout": patience,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    tls = url.scheme in {"rediss", "valkeys"} or url.choice("tls", ("yes", "no"), "no") == "yes"
+    files = {long: url.options[short] for short, long in _FILES.items() if short in url.options}
+    if not tls:
+        if files:
+            raise ConfigurationError(f"{url.shown}: files for TLS go with rediss:// or valkeys://")
+        return Connection, options
+    return SSLConnection, options | files | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+
+
+def _database(url: StoreURL, path: str) -> int:
+    number = path or "0"
+    if not (number.isascii() and number.isdigit()):
+        raise ConfigurationError(f"{url.shown}: a database is a number, as in redis://host/0")
+    return int(number)
