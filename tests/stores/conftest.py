@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any, Final, cast
 import pytest
 
 from insession.kernel.contract import Store
+from insession.kernel.urls import store_from
 from insession.testing.clock import ManualClock
+from tests.servers.postgres import shared_server
 
 Maker = Callable[[Path, ManualClock], Store]
 
@@ -30,8 +33,14 @@ def _sqlite(folder: Path, clock: ManualClock) -> Store:
     return cast("Store", _class("insession.stores.sqlite:SQLiteStore")(folder / "store.db", clock=clock))
 
 
-MAKERS: Final[Mapping[str, Maker]] = {"memory": _memory, "sqlite": _sqlite}
-SHARED: Final = frozenset({"sqlite"})
+def _postgres(folder: Path, clock: ManualClock) -> Store:
+    # The folder is of one test, and so is the schema.
+    schema = f"s{blake2b(bytes(folder), digest_size=8).hexdigest()}"
+    return store_from(shared_server().url(schema), namespace="default", clock=clock)
+
+
+MAKERS: Final[Mapping[str, Maker]] = {"memory": _memory, "sqlite": _sqlite, "postgres": _postgres}
+SHARED: Final = frozenset({"sqlite", "postgres"})
 """Stores of which two instances may lie on the same data."""
 
 

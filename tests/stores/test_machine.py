@@ -7,12 +7,28 @@ from typing import Final
 
 import pytest
 
+from insession.kernel.contract import Store
+from insession.kernel.urls import store_from
+from insession.testing.clock import ManualClock
 from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, StoreMachine, run, run_machine
 from tests.met import record_states
+from tests.servers.postgres import fresh_schema, shared_server
 
 from .conftest import THERE
 
-MACHINES: Final[dict[str, type[StoreMachine]]] = {"memory": MemoryMachine, "sqlite": SQLiteMachine}
+
+class PostgresMachine(StoreMachine):
+    """The machine over PostgreSQL, a schema for each run."""
+
+    def make_store(self, clock: ManualClock) -> Store:
+        return store_from(shared_server().url(fresh_schema()), namespace="default", clock=clock)
+
+
+MACHINES: Final[dict[str, type[StoreMachine]]] = {
+    "memory": MemoryMachine,
+    "sqlite": SQLiteMachine,
+    "postgres": PostgresMachine,
+}
 EXAMPLES: Final = int(os.environ.get("INSESSION_MACHINE_EXAMPLES", "60"))
 """More of them for a longer look; each costs about a tenth of a second."""
 

@@ -22,7 +22,10 @@ from insession.kernel.contract import Store
 SCHEMES: Final[Mapping[str, str]] = {
     "memory": "insession.stores.memory:MemoryStore",
     "sqlite": "insession.stores.sqlite:SQLiteStore",
+    "postgresql": "insession.stores.postgres:PostgresStore",
+    "postgres": "insession.stores.postgres:PostgresStore",
 }
+_HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -33,6 +36,13 @@ class StoreURL(msgspec.Struct, frozen=True):
     path: str
     options: Mapping[str, str]
     shown: str
+    user: str | None = None
+    password: str | None = None
+    hosts: tuple[tuple[str, int | None], ...] = ()
+    """Servers and their ports, in their order; None: the usual port."""
+
+    def __repr__(self) -> str:
+        return f"StoreURL({self.shown})"
 
     def choice(self, name: str, choices: Collection[str], default: str) -> str:
         """An option that is one of a few words."""
@@ -77,7 +87,18 @@ def parse_url(text: str) -> StoreURL:
     if parts.password is not None:
         shown = shown.replace(f":{parts.password}@", ":***@")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return StoreURL(parts.scheme, unquote(parts.path), options, shown)
+    login, _, servers = parts.netloc.rpartition("@")
+    user, _, password = (unquote(one) for one in login.partition(":"))
+    hosts = tuple(_host(one, shown) for one in servers.split(",") if one)
+    return StoreURL(parts.scheme, unquote(parts.path), options, shown, user or None, password or None, hosts)
+
+
+def _host(text: str, shown: str) -> tuple[str, int | None]:
+    """A host with its port, if it has one; an IPv6 address stands in brackets (RFC 3986, section 3.2.2)."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found[3] or 1) not in range(1, 1 << 16):
+        raise ConfigurationError(f"{shown}: a server is a name or address, then perhaps a colon and a port")
+    return unquote(found[1] or found[2]), int(found[3]) if found[3] else None
 
 
 def check_namespace(namespace: str) -> str:
