@@ -29,7 +29,8 @@ BEGIN
     IF cardinality(owners) > 0 THEN
         ids := ids || ARRAY(
             SELECT s.id FROM unnest(owners, kinds) AS o(owner, kind) JOIN @sessions AS s
-                ON s.owner = o.owner AND s.kind = o.kind AND s.state = 0
+                ON s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (o.owner, o.kind, 0)
+                    AND (s.owner, s.kind, s.state) <= (o.owner, o.kind, 0)
         );
     END IF;
     IF cardinality(ids) > 1 THEN
@@ -82,7 +83,17 @@ CREATE FUNCTION @apply(
     plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
     asks @ask[], pages @page[], purges @purging[]
 ) RETURNS SETOF @line
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Plans are kept, and may have been made while the tables were empty: so each statement is written in a way that only
+-- the right index fits (the order of all its columns, or a comparison of rows), and nothing else is allowed.
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_sort = off
+SET enable_bitmapscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     -- How many of each have been applied.
     l integer := 0;

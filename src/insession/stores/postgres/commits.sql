@@ -25,10 +25,12 @@ BEGIN
         rule := doing.limits[3 * n + 3];  -- 0 deny, 1 oldest, 2 least recently used
         CONTINUE WHEN NOT by_kind AND new.owner IS NULL;
         IF by_kind THEN
-            SELECT count(*) INTO members FROM @sessions AS s WHERE s.kind = new.kind AND s.state = 0;
+            SELECT count(*) INTO members FROM @sessions AS s
+            WHERE (s.kind, s.state) >= (new.kind, 0) AND (s.kind, s.state) <= (new.kind, 0);
         ELSE
-            SELECT count(*) INTO members
-            FROM @sessions AS s WHERE s.owner = new.owner AND s.kind = new.kind AND s.state = 0;
+            SELECT count(*) INTO members FROM @sessions AS s
+            WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (new.owner, new.kind, 0)
+                AND (s.owner, s.kind, s.state) <= (new.owner, new.kind, 0);
         END IF;
         CONTINUE WHEN members < most;
         IF by_kind THEN
@@ -39,8 +41,10 @@ BEGIN
         ELSE
             due := ARRAY(
                 SELECT s.id FROM @sessions AS s
-                WHERE s.owner = new.owner AND s.kind = new.kind AND s.state = 0 AND s.due <= doing.at
-                ORDER BY s.rank, s.id
+                WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (new.owner, new.kind, 0)
+                    AND (s.owner, s.kind, s.state) <= (new.owner, new.kind, 0)
+                    AND s.due <= doing.at
+                ORDER BY s.owner, s.kind, s.state, s.rank, s.id
             );
         END IF;
         FOREACH one IN ARRAY due LOOP
@@ -74,17 +78,22 @@ LANGUAGE plpgsql AS $$
 -- Those of a limit that would go first.
 BEGIN
     IF by_kind AND oldest THEN
-        RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s WHERE s.kind = new.kind AND s.state = 0
-            ORDER BY s.rank, s.id LIMIT most;
+        RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s
+            WHERE (s.kind, s.state) >= (new.kind, 0) AND (s.kind, s.state) <= (new.kind, 0)
+            ORDER BY s.kind, s.state, s.rank, s.id LIMIT most;
     ELSIF by_kind THEN
         RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s WHERE s.kind = new.kind AND s.state = 0
             ORDER BY s.due, s.id LIMIT most;
     ELSIF oldest THEN
         RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s
-            WHERE s.owner = new.owner AND s.kind = new.kind AND s.state = 0 ORDER BY s.rank, s.id LIMIT most;
+            WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (new.owner, new.kind, 0)
+                AND (s.owner, s.kind, s.state) <= (new.owner, new.kind, 0)
+            ORDER BY s.owner, s.kind, s.state, s.rank, s.id LIMIT most;
     ELSE
         RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s
-            WHERE s.owner = new.owner AND s.kind = new.kind AND s.state = 0 ORDER BY s.touched, s.id LIMIT most;
+            WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (new.owner, new.kind, 0)
+                AND (s.owner, s.kind, s.state) <= (new.owner, new.kind, 0)
+            ORDER BY s.touched, s.id LIMIT most;
     END IF;
 END $$;
 
@@ -190,7 +199,7 @@ DECLARE
 BEGIN
     UPDATE @sessions AS s
     SET touched = ask.at, due = greatest(least(ask.at + s.reach, s.absolute), s.due)
-    WHERE s.id = ask.id AND s.state = 0 AND s.due > ask.at AND s.opened < ask.before
+    WHERE s.id = ask.id AND s.state < 1 AND s.due > ask.at AND s.opened < ask.before
         AND ask.at - s.touched > ask."window"
     RETURNING 6, s.due INTO line.code, line.moment;
     IF line.code IS NOT NULL THEN RETURN line; END IF;
@@ -287,22 +296,24 @@ BEGIN
     ELSIF ask.pick = 1 THEN
         RETURN ARRAY(
             SELECT s.id FROM @sessions AS s
-            WHERE s.owner = ask.value AND s.kind = k AND s.state = 0 AND s.rank < ask.before
+            WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (ask.value, k, 0)
+                AND (s.owner, s.kind, s.state, s.rank) < (ask.value, k, 0, ask.before)
                 AND (s.due <= ask.at) = ask.due
-            ORDER BY s.rank, s.id LIMIT most
+            ORDER BY s.owner, s.kind, s.state, s.rank, s.id LIMIT most
         );
     ELSIF ask.pick = 3 THEN
         RETURN ARRAY(
             SELECT s.id FROM @sessions AS s
-            WHERE s.node = ask.value AND s.kind = k AND s.state = 0 AND s.rank < ask.before
+            WHERE s.node IS NOT NULL AND (s.node, s.kind, s.state) >= (ask.value, k, 0)
+                AND (s.node, s.kind, s.state, s.rank) < (ask.value, k, 0, ask.before)
                 AND (s.due <= ask.at) = ask.due
-            ORDER BY s.rank, s.id LIMIT most
+            ORDER BY s.node, s.kind, s.state, s.rank, s.id LIMIT most
         );
     END IF;
     RETURN ARRAY(
         SELECT s.id FROM @sessions AS s
-        WHERE s.kind = k AND s.state = 0 AND s.rank < ask.before AND (s.due <= ask.at) = ask.due
-            AND (ask.pick <> 6 OR s.finish)
-        ORDER BY s.rank, s.id LIMIT most
+        WHERE (s.kind, s.state) >= (k, 0) AND (s.kind, s.state, s.rank) < (k, 0, ask.before)
+            AND (s.due <= ask.at) = ask.due AND (ask.pick <> 6 OR s.finish)
+        ORDER BY s.kind, s.state, s.rank, s.id LIMIT most
     );
 END $$;

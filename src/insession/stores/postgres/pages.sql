@@ -31,24 +31,24 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF ask.pick = 1 THEN
         RETURN QUERY SELECT * FROM @sessions AS s
-            WHERE s.owner = ask.value AND s.kind = k AND s.state <= high
-                AND (s.state, s.rank, s.id) > (low, after_rank, after_id)
-            ORDER BY s.state, s.rank, s.id LIMIT most;
+            WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) <= (ask.value, k, high)
+                AND (s.owner, s.kind, s.state, s.rank, s.id) > (ask.value, k, low, after_rank, after_id)
+            ORDER BY s.owner, s.kind, s.state, s.rank, s.id LIMIT most;
     ELSIF ask.pick = 3 THEN
         RETURN QUERY SELECT * FROM @sessions AS s
-            WHERE s.node = ask.value AND s.kind = k AND s.state <= high
-                AND (s.state, s.rank, s.id) > (low, after_rank, after_id)
-            ORDER BY s.state, s.rank, s.id LIMIT most;
+            WHERE s.node IS NOT NULL AND (s.node, s.kind, s.state) <= (ask.value, k, high)
+                AND (s.node, s.kind, s.state, s.rank, s.id) > (ask.value, k, low, after_rank, after_id)
+            ORDER BY s.node, s.kind, s.state, s.rank, s.id LIMIT most;
     ELSIF ask.pick = 6 THEN
         RETURN QUERY SELECT * FROM @sessions AS s
-            WHERE s.finish AND s.kind = k AND s.state <= high
-                AND (s.state, s.rank, s.id) > (low, after_rank, after_id)
-            ORDER BY s.state, s.rank, s.id LIMIT most;
+            WHERE s.finish AND (s.kind, s.state) <= (k, high)
+                AND (s.kind, s.state, s.rank, s.id) > (k, low, after_rank, after_id)
+            ORDER BY s.kind, s.state, s.rank, s.id LIMIT most;
     ELSE
         RETURN QUERY SELECT * FROM @sessions AS s
-            WHERE s.kind = k AND s.state <= high
-                AND (s.state, s.rank, s.id) > (low, after_rank, after_id)
-            ORDER BY s.state, s.rank, s.id LIMIT most;
+            WHERE (s.kind, s.state) <= (k, high)
+                AND (s.kind, s.state, s.rank, s.id) > (k, low, after_rank, after_id)
+            ORDER BY s.kind, s.state, s.rank, s.id LIMIT most;
     END IF;
 END $$;
 
@@ -154,10 +154,12 @@ DECLARE
 BEGIN
     IF ask.pick = 1 THEN
         RETURN (SELECT count(*) FROM @sessions AS s
-            WHERE s.owner = ask.value AND s.kind = ANY (every) AND s.state BETWEEN low AND high);
+            JOIN unnest(every) AS k ON s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (ask.value, k, low)
+                AND (s.owner, s.kind, s.state) <= (ask.value, k, high));
     ELSIF ask.pick = 3 THEN
         RETURN (SELECT count(*) FROM @sessions AS s
-            WHERE s.node = ask.value AND s.kind = ANY (every) AND s.state BETWEEN low AND high);
+            JOIN unnest(every) AS k ON s.node IS NOT NULL AND (s.node, s.kind, s.state) >= (ask.value, k, low)
+                AND (s.node, s.kind, s.state) <= (ask.value, k, high));
     ELSIF ask.pick = 6 THEN
         RETURN (SELECT count(*) FROM @sessions AS s
             WHERE s.finish AND s.kind = ANY (every) AND s.state BETWEEN low AND high);
@@ -197,14 +199,15 @@ DECLARE
 BEGIN
     IF ask.count IS NOT NULL THEN
         SELECT greatest(0, count(*) - ask.count) INTO over
-        FROM @sessions AS s WHERE s.kind = ask.kind AND s.state BETWEEN 1 AND 3;
+        FROM @sessions AS s WHERE (s.kind, s.state) >= (ask.kind, 1) AND (s.kind, s.state) <= (ask.kind, 3);
     END IF;
     old := ARRAY(
         SELECT h.id FROM (
             SELECT o.id, o.finish, o.rank, row_number() OVER (ORDER BY o.rank, o.id) AS n
-            FROM generate_series(1, 3) AS ends(state), LATERAL (
-                SELECT s.id, s.finish, s.rank FROM @sessions AS s WHERE s.kind = ask.kind AND s.state = ends.state
-                ORDER BY s.rank, s.id LIMIT ask.most
+            FROM unnest('{1,2,3}'::smallint[]) AS ends(state), LATERAL (
+                SELECT s.id, s.finish, s.rank FROM @sessions AS s
+                WHERE (s.kind, s.state) >= (ask.kind, ends.state) AND (s.kind, s.state) <= (ask.kind, ends.state)
+                ORDER BY s.kind, s.state, s.rank, s.id LIMIT ask.most
             ) AS o
         ) AS h
         WHERE h.n <= ask.most AND NOT h.finish AND (h.rank <= ask.before OR h.n <= over)
