@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+import asyncpg
 import pytest
 
 PATIENCE: Final = 20.0
@@ -146,3 +147,12 @@ def shared_server() -> PostgresServer:
 def fresh_schema() -> str:
     """A name that no schema has."""
     return f"s{uuid.uuid4().hex[:12]}"
+
+
+async def ask(server: PostgresServer, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    """One statement by a connection of its own."""
+    connection = await asyncpg.connect(host=str(server.folder), user="insession", database="postgres")
+    try:
+        return await connection.fetch(sql, *arguments)
+    finally:
+        await connection.close()

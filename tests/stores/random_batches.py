@@ -38,21 +38,21 @@ def an_operation(chance: random.Random, at: float) -> Operation:
     lease, ticket, key = f"l{chance.randrange(5)}", f"t{chance.randrange(4)}", f"k/{chance.randrange(20)}"
     record = session(f"s{number}", at, owner=owner, idle=chance.choice((0.05, 60.0)), data=bytes(200))
     several = Pick("owner", owner, most=3)
-    return chance.choice(
-        (
-            opening(record, limits=LIMIT),
-            opening(record, Put(f"{name}/a", b"x"), limits=LIMIT),
-            update(name, at, data=bytes(100), guard=Guard.LIVE),
-            update(name, at, Put(key, b"x"), Put(f"{name}/b", b"y")),
-            writing(at, Put(key, b"x"), Put(f"k/{chance.randrange(20, 40)}", b"x")),
-            Touch(name, at, 0.0),
-            End(Pick("id", name), ending(at, state=State.CLOSED)),
-            Acquire(lease, ticket, at, 1.0),
-            Release(lease, ticket, at),
-            Load((name, key), name),
-            *((End(several, ending(at)), expire(at), Purge(at, "call", count=20)) if chance.random() < 0.1 else ()),
-        )
-    )
+    choices: list[Operation] = [
+        opening(record, limits=LIMIT),
+        opening(record, Put(f"{name}/a", b"x"), limits=LIMIT),
+        update(name, at, data=bytes(100), guard=Guard.LIVE),
+        update(name, at, Put(key, b"x"), Put(f"{name}/b", b"y")),
+        writing(at, Put(key, b"x"), Put(f"k/{chance.randrange(20, 40)}", b"x")),
+        Touch(name, at, 0.0),
+        End(Pick("id", name), ending(at, state=State.CLOSED)),
+        Acquire(lease, ticket, at, 1.0),
+        Release(lease, ticket, at),
+        Load((name, key), name),
+    ]
+    if chance.random() < 0.1:
+        choices += [End(several, ending(at)), expire(at), Purge(at, "call", count=20)]
+    return chance.choice(choices)
 
 
 async def sender(store: Store, chance: random.Random, until: float) -> int:

@@ -30,6 +30,10 @@ Row = Sequence[Any]
 SSL = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
+ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a connection raises."""
+
+
 class Address(msgspec.Struct, frozen=True, kw_only=True):
     """Where the server is, who asks, and how. None: as libpq's environment variables say, or its defaults."""
 
@@ -60,6 +64,20 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class _Call:
+    """One statement under way."""
+
+    __slots__ = ("arguments", "safe", "sent", "sql", "until")
+
+    def __init__(self, sql: str, arguments: Sequence[Any], *, safe: bool, until: float) -> None:
+        self.sql = sql
+        self.arguments = arguments
+        self.safe = safe
+        self.until = until
+        self.sent = False
+        """Whether it may have had its effect, if the answer does not come."""
+
+
 class Connections:
     """A few connections, made when they are wanted.
 
@@ -88,36 +106,37 @@ class Connections:
 
     async def fetch(self, sql: str, *arguments: Any, safe: bool) -> Sequence[Row]:
         """The rows of one statement; ``safe``: sent twice it does no harm."""
+        call = _Call(sql, arguments, safe=safe, until=asyncio.get_running_loop().time() + self._timeout)
         try:
-            async with asyncio.timeout(self._timeout), self._free:
-                return await self._fetched(sql, arguments, safe=safe)
+            async with asyncio.timeout_at(call.until), self._free:
+                return await self._fetched(call)
         except TimeoutError as error:
             waited = f"{self._shown}: no answer within {self._timeout:g} s"
-            raise (StoreUnavailable if safe else OutcomeUnknown)(waited) from error
+            raise (OutcomeUnknown if call.sent else StoreUnavailable)(waited) from error
 
-    async def _fetched(self, sql: str, arguments: Sequence[Any], *, safe: bool) -> Sequence[Row]:
+    async def _fetched(self, call: _Call) -> Sequence[Row]:
         pause = _FIRST_PAUSE
         while True:
-            connection = await self._connection()
+            connection = await self._connection(call.until)
             try:
-                return await self._run(connection, sql, arguments)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                again = safe and is_lost(error)
+                return await self._run(connection, call)
+            except ERRORS as error:
+                again = call.safe and is_lost(error)
                 if not again and getattr(error, "sqlstate", None) not in _AGAIN:
                     raise self.failure(error) from error
+            call.sent = False
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - nothing is kept secret by it
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _run(
-        self, connection: asyncpg.Connection[asyncpg.Record], sql: str, arguments: Sequence[Any]
-    ) -> Sequence[Row]:
+    async def _run(self, connection: asyncpg.Connection[asyncpg.Record], call: _Call) -> Sequence[Row]:
         done = False
+        call.sent = not call.safe
         try:
             if self._prepared:
-                rows: Sequence[Any] = await connection.fetch(sql, *arguments)
+                rows: Sequence[Any] = await connection.fetch(call.sql, *call.arguments)
             else:
                 async with connection.transaction():
-                    rows = await connection.fetch(sql, *arguments)
+                    rows = await connection.fetch(call.sql, *call.arguments)
             done = True
         except asyncpg.PostgresError as error:
             done = not is_lost(error)
@@ -130,7 +149,7 @@ class Connections:
                 connection.terminate()
         return rows
 
-    async def _connection(self) -> asyncpg.Connection[asyncpg.Record]:
+    async def _connection(self, until: float) -> asyncpg.Connection[asyncpg.Record]:
         """One that is idle, or a new one; a server that restarts is waited for."""
         pause = _FIRST_PAUSE
         while True:
@@ -139,12 +158,9 @@ class Connections:
                 if not connection.is_closed():
                     return connection
             try:
-                async with asyncio.timeout(self._timeout):
-                    return await self.connect()
-            except TimeoutError as error:
-                raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error
+                return await self.connect()
             except StoreUnavailable:
-                if pause >= _LONGEST_PAUSE:
+                if self.closed or asyncio.get_running_loop().time() + pause >= until:
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -157,7 +173,9 @@ class Connections:
         try:
             connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0)
             await self._prepare(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error
+        except ERRORS as error:
             if connection is not None:
                 connection.terminate()
             failure = self.failure(error)
@@ -179,7 +197,7 @@ class Connections:
             return StoreUnavailable(f"{said}: the connection is closed")
         if state.startswith(_WRONG):
             return ConfigurationError(f"{said}: the server refuses this user, database or statement")
-        if isinstance(error, OSError | asyncpg.InternalClientError) or state.startswith(_REFUSED):
+        if isinstance(error, OSError) or state.startswith(_REFUSED):
             return StoreUnavailable(f"{said}: the server cannot be reached, or cannot do it now")
         return StoreError(f"{said}: the server refused it, and nothing of it was done")
 
@@ -196,4 +214,7 @@ def is_lost(error: Exception) -> bool:
     """Whether the connection ended while an answer was waited for."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_LOST)
-    return isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError)
+    # An internal error of the client is what asyncpg raises if the end comes between two messages.
+    return isinstance(
+        error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError | asyncpg.InternalClientError
+    )

@@ -17,7 +17,7 @@ import asyncpg
 from insession.errors import InsessionError
 from insession.kernel.events import EventType
 
-from .connections import Connections
+from .connections import ERRORS, Connections
 from .schema import Schema
 
 SLOW: Final = 1.0
@@ -87,7 +87,7 @@ class Listening:
                 self._types.clear()
                 self._handed = False
                 # Whom this does not reach looks now and then.
-                with suppress(InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with suppress(InsessionError, *ERRORS):
                     await self._notify(payload)
         finally:
             self._sending = None
@@ -104,6 +104,8 @@ class Listening:
         connection = await direct.connect()
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
+            # A signal is no change: nobody waits for the disk because of it.
+            await connection.execute("SET synchronous_commit = off")
             await connection.add_listener(self._schema.channel, self._heard)
         except BaseException:
             connection.terminate()
@@ -118,7 +120,7 @@ class Listening:
             try:
                 await self._listen(direct)
                 pause = _FIRST_PAUSE
-            except (InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (InsessionError, *ERRORS):
                 self._lost.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, SLOW)

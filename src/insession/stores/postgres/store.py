@@ -19,7 +19,7 @@ from insession.kernel.urls import StoreURL, check_namespace
 
 from .answers import answers_of
 from .batch import Batch
-from .connections import Address, Connections
+from .connections import ERRORS, Address, Connections
 from .listening import Listening
 from .schema import Schema
 
@@ -108,7 +108,7 @@ class PostgresStore:
         connection = await self._connections.connect()
         try:
             await self._schema.prepare(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except ERRORS as error:
             raise self._connections.failure(error) from error
         finally:
             connection.terminate()
