@@ -24,7 +24,7 @@ import pytest
 
 PATIENCE: Final = 20.0
 """So many seconds the server may take to start or stop."""
-_SERVED_BY: Final = "nobody"
+SERVED_BY: Final = "nobody"
 """PostgreSQL refuses to run as root: as root it is started for this user."""
 
 
@@ -47,7 +47,7 @@ class PostgresServer:
         self.folder: Path = folder
         self._data = folder / "data"
         self._binaries = binaries
-        self._owner = _SERVED_BY if os.geteuid() == 0 else None
+        self._owner = SERVED_BY if os.geteuid() == 0 else None
         self._mark = f"insession-{uuid.uuid4().hex[:12]}"
         self._process: subprocess.Popen[bytes] | None = None
 

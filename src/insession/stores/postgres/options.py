@@ -42,13 +42,21 @@ def options_of(url: StoreURL) -> dict[str, Any]:
         found["timeout"] = _number(url, "timeout", _LONGEST)
     found["pgbouncer"] = url.choice("pgbouncer", ("0", "1"), "0") == "1"
     if "listen" in options:
-        host, _, port = options["listen"].rpartition(":")
-        if not host or not port.isdigit():
-            raise ConfigurationError(f"{url.shown}: listen is host:port of the server itself")
         found["listen"] = Address(
-            hosts=((host, int(port)),), user=url.user, password=url.password, database=database, ssl=address.ssl
+            hosts=(_listens(url),), user=url.user, password=url.password, database=database, ssl=address.ssl
         )
     return found
+
+
+def _listens(url: StoreURL) -> tuple[str, int | None]:
+    """The server behind a PgBouncer: host:port, or the folder of its socket."""
+    text = url.options["listen"]
+    host, _, port = text.rpartition(":")
+    if text.startswith("/"):
+        return text, None
+    if not host or not port.isdigit():
+        raise ConfigurationError(f"{url.shown}: listen is host:port of the server itself, or the folder of its socket")
+    return host, int(port)
 
 
 def _number(url: StoreURL, name: str, most: float) -> float:

@@ -118,9 +118,11 @@ class PostgresStore:
         if not self._opened:
             return
         try:
-            self._epoch = await connection.fetchval(self._schema.epoch)
+            async with connection.transaction():
+                self._epoch = await connection.fetchval(self._schema.epoch)
         except asyncpg.InsufficientPrivilegeError:
-            self._epoch = await connection.fetchval(self._schema.plain_epoch)
+            async with connection.transaction():
+                self._epoch = await connection.fetchval(self._schema.plain_epoch)
 
     async def _give_up(self) -> None:
         self._closed = True
