@@ -7,16 +7,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
 from insession.errors import ConfigurationError, StoreUnavailable
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
-from insession.kernel.events import START, EventType
+from insession.kernel.events import ENDINGS, START, EventType
 from insession.kernel.operations import Acquire, Count, Counted, Granted, Release, Waiting
 from insession.kernel.urls import StoreURL, parse_url, store_from
 from insession.testing.contract.samples import ask as ask_store
-from insession.testing.contract.samples import opened, session, the_log
+from insession.testing.contract.samples import end, ended, ending, opened, session, the_log
 from tests.servers.postgres import ask, fresh_schema, shared_server
 
 
@@ -158,12 +159,30 @@ class TestWaking:
         await asyncio.wait_for(waker.wait(), 10)
         assert time.monotonic() - began < 0.8
 
+    async def test_nobody_is_told_what_nobody_waits_for(self, stores: Stores) -> None:
+        here, there = await stores.open(), await stores.open()
+        said: asyncio.Queue[str] = asyncio.Queue()
+        direct = await asyncpg.connect(host=str(shared_server().folder), user="insession", database="postgres")
+        try:
+            await direct.add_listener(f"insession {stores.schema} default", lambda *heard: said.put_nowait(heard[3]))
+            follower = there.waker(ENDINGS)
+            first = await opened(here, session("one", Clock().now()))
+            await ended(here, end(first.id, ending(Clock().now())))
+            assert (await asyncio.wait_for(said.get(), 10)).partition(" ")[2] == "0 interrupted"
+            await asyncio.wait_for(follower.wait(), 10)
+            waker = there.waker({EventType.OPENED})
+            await asyncio.wait_for(waker.wait(), 10)
+            await opened(here, session("two", Clock().now()))
+            assert (await asyncio.wait_for(said.get(), 10)).partition(" ")[2] == "0 opened"
+        finally:
+            await direct.close()
+
     async def test_what_nobody_told_is_seen_by_looking(self, stores: Stores) -> None:
         """A process may die between its commit and its signal."""
         here, there = await stores.open(pgbouncer=1), await stores.open()
         waker = there.waker({EventType.OPENED})
         await asyncio.sleep(0)
-        here._listening.tell = lambda *_, **__: None  # type: ignore[attr-defined]
+        here._listening.tell = lambda _: None  # type: ignore[attr-defined]
         await opened(here, session("one", Clock().now()))
         await asyncio.wait_for(waker.wait(), 10)
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from insession.kernel.events import EventType
 from insession.kernel.operations import (
     Answer,
     Counted,
@@ -46,18 +47,23 @@ def item_of(row: Row) -> Item:
     return Item(key, data, version, tuple(changes), owner, expires)
 
 
+_TYPES: Final = {one.value: one for one in EventType}
 Line = tuple[int, Any, Any, Any, Any, Any, Any, Any]
 """Code, session, item, numbers, names, notes, moment, more: see ``schema.sql``."""
 
 
 class Told:
-    """What a batch has to tell others: types of events, and whether a lease was handed on."""
+    """What a batch has to tell: types of events, and whether a lease was handed on.
 
-    __slots__ = ("handed", "types")
+    ``wanted``: somebody waits for more than what stops work.
+    """
 
-    def __init__(self, types: Sequence[str], *, handed: bool) -> None:
-        self.types = types
-        self.handed = handed
+    __slots__ = ("handed", "types", "wanted")
+
+    def __init__(self, types: Sequence[str], *, handed: bool, wanted: bool) -> None:
+        self.types: frozenset[EventType] = frozenset([_TYPES[one] for one in types])
+        self.handed: bool = handed
+        self.wanted: bool = wanted
 
 
 def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[list[Answer], Told | None]:
@@ -69,7 +75,7 @@ def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[li
     told = None
     if 0 in lines:
         (last,) = lines[0]
-        told = Told(last[4], handed=last[7])
+        told = Told(last[4], handed=last[7], wanted=last[3] == [1])
     return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
 
 

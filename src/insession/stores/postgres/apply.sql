@@ -175,6 +175,8 @@ BEGIN
         line.code := 14;
         line.names := ARRAY(SELECT DISTINCT y FROM unnest(types || ARRAY(SELECT g.type FROM unnest(events) AS g)) AS y);
         line.more := handed;
+        -- Who waits for more than endings holds this lock, see `listening`.
+        line.numbers := ARRAY[(NOT pg_try_advisory_xact_lock(space + 1))::integer];
         RETURN NEXT line;
     END IF;
 END $$;

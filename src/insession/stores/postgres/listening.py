@@ -2,6 +2,9 @@
 
 `NOTIFY` goes out after the commit: inside of it, it would queue the commits of the whole database. A process that
 dies in between tells nobody, so a slow look is the net.
+
+Everybody hears of what stops work, and of leases. Who waits for more holds a shared lock for as long as it listens;
+a batch tries to take that lock alone, and if it can, nobody has to be told.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from typing import Any, Final
 import asyncpg
 
 from insession.errors import InsessionError
-from insession.kernel.events import EventType
+from insession.kernel.events import FOLLOWED, EventType
 
+from .answers import Told
 from .connections import ERRORS, Connections
 from .schema import Schema
 
@@ -47,7 +51,9 @@ class Listening:
         self._self = uuid.uuid4().hex[:12]
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lost = asyncio.Event()
-        self._types: set[str] = set()
+        self._using = asyncio.Lock()
+        self._interested = False
+        self._types: set[EventType] = set()
         self._handed = False
         self._sending: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,12 +78,28 @@ class Listening:
             with suppress(Exception):
                 await self._connection.close(timeout=1.0)
 
-    def tell(self, types: Collection[str], *, handed: bool) -> None:
+    def want(self, types: Collection[EventType]) -> None:
+        """Hear of these types from now on."""
+        if not self._interested and not FOLLOWED.issuperset(types):
+            self._interested = True
+            if self._direct is not None:
+                self._tasks.append(asyncio.create_task(self._take_interest(), name="insession-want"))
+
+    async def _take_interest(self) -> None:
+        # If it fails the connection is lost, and the next one takes it.
+        with suppress(*ERRORS):
+            async with self._using:
+                if self._connection is not None:
+                    await self._connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
+        # Those who held the lock before have told nobody.
+        self._tell(None, True)
+
+    def tell(self, told: Told) -> None:
         """Something of ours became visible: whoever waits here is told at once, others by the next signal."""
-        self._tell([_TYPES[one] for one in types], handed)
-        self._types.update(types)
-        self._handed = self._handed or handed
-        if self._sending is None:
+        self._tell(told.types, told.handed)
+        self._types.update(told.types if told.wanted else told.types & FOLLOWED)
+        self._handed = self._handed or told.handed
+        if self._sending is None and (self._types or self._handed):
             self._sending = asyncio.create_task(self._send(), name="insession-notify")
 
     async def _send(self) -> None:
@@ -95,7 +117,8 @@ class Listening:
     async def _notify(self, payload: str) -> None:
         connection = self._connection
         if connection is not None and not connection.is_closed():
-            await connection.execute(_NOTIFY, self._schema.channel, payload, timeout=SLOW)
+            async with self._using:
+                await connection.execute(_NOTIFY, self._schema.channel, payload, timeout=SLOW)
         else:
             await self._connections.fetch(_NOTIFY, self._schema.channel, payload, safe=True)
 
@@ -106,6 +129,8 @@ class Listening:
             connection.add_termination_listener(lambda _: self._lost.set())
             # A signal is no change: nobody waits for the disk because of it.
             await connection.execute("SET synchronous_commit = off")
+            if self._interested:
+                await connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
             await connection.add_listener(self._schema.channel, self._heard)
         except BaseException:
             connection.terminate()

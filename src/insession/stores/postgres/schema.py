@@ -33,8 +33,10 @@ class Schema:
         self._namespace = namespace
         self._shown = shown
         digest = blake2b(f"insession {schema} {namespace}".encode(), digest_size=8).digest()
-        self.space: int = int.from_bytes(digest, "big", signed=True)
-        """The number of the namespace among the database's advisory locks."""
+        self.space: int = int.from_bytes(digest, "big", signed=True) & ~1
+        """The number of the namespace among the database's advisory locks;"""
+        self.interest: int = self.space + 1
+        """and of the lock that is held by who waits for more than what stops work."""
         name = f"insession {schema} {namespace}"
         self.channel: str = name if len(name) <= _LONGEST_CHANNEL else f"insession {digest.hex()}"
         marks = ", ".join(f"${place}" for place in range(1, _ARGUMENTS + 1))

@@ -163,7 +163,7 @@ class PostgresStore:
         )
         answers, told = answers_of(operations, rows)
         if told is not None:
-            self._listening.tell(told.types, handed=told.handed)
+            self._listening.tell(told)
         return answers
 
     def apply_now(self, operation: Operation) -> Answer:
@@ -193,6 +193,7 @@ class PostgresStore:
         self._check()
         waker = self._wakers.waker(types, leases=leases)
         self._waiting.add(waker)
+        self._listening.want(waker.types)
         return waker
 
 
