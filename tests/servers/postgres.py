@@ -84,7 +84,16 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 [
                     *(self._binaries / "postgres", "-D", self._data, "-k", self.folder, "-c", "listen_addresses="),
-                    *("-c", f"cluster_name={self._mark}", "-c", "max_connections=200", "-c", "shared_buffers=64MB"),
+                    *(
+                        "-c",
+                        f"cluster_name={self._mark}",
+                        "-c",
+                        "max_connections=200",
+                        "-c",
+                        "shared_buffers=64MB",
+                        "-c",
+                        "max_wal_size=128MB",
+                    ),
                 ],
                 stdout=log,
                 stderr=log,
@@ -123,8 +132,10 @@ def running_server() -> Iterator[PostgresServer]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    # Not pytest's folder: its path is too long for a socket, and closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="insession-pg-"))
+    # Not pytest's folder: its path is too long for a socket, and closed to other users. In memory where that can be:
+    # what the server has flushed outlives its crash there too, and no test waits for a busy disk.
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    folder = Path(tempfile.mkdtemp(prefix="insession-pg-", dir=memory if os.access(memory, os.W_OK) else None))
     server = PostgresServer(folder, binaries)
     try:
         server.make()

@@ -15,7 +15,7 @@ from tests.servers.postgres import fresh_schema, shared_server
 
 @pytest.mark.server_clock
 class TestServersClock(Leases, Notes, Displacement, Fences):
-    lease_unit = 0.05
+    lease_unit = 0.1
     leases_by_clock = False
 
     @pytest.fixture

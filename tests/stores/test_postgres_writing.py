@@ -169,8 +169,8 @@ async def cut_off(server: PostgresServer, *, listeners: bool) -> int:
     rows = await ask(
         server,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-        "AND backend_type = 'client backend' AND (query LIKE '%pg_notify%' OR query LIKE 'LISTEN%') = $1",
-        listeners,
+        "AND application_name = $1",
+        "insession listening" if listeners else "insession",
     )
     return len(rows)
 

@@ -30,7 +30,7 @@ from insession.kernel.record import NEVER, Record, State
 from .places import beyond, place_of
 
 STATES: Final = tuple(State)
-_CODES: Final = {state: code for code, state in enumerate(STATES)}
+CODES: Final = {state: code for code, state in enumerate(STATES)}
 _GUARDS: Final = {guard: code for code, guard in enumerate(Guard)}
 _INDEXES: Final = {
     name: code
@@ -178,7 +178,7 @@ class Batch:
         self._endings.append(
             (
                 *(_INDEXES[pick.index], pick.value, pick.kind, pick.most, pick.before),
-                *(how.at, _CODES[how.state], how.reason, how.guard is Guard.DUE, how.change, how.node),
+                *(how.at, CODES[how.state], how.reason, how.guard is Guard.DUE, how.change, how.node),
             )
         )
 
@@ -222,12 +222,12 @@ class Batch:
             self._pages.append((_INDEXES[ask.index], value, bound, None, None, ask.most, None, None, None, ask.after))
             return
         after = (None, None, None, None) if ask.after is None else place_of(ask.after)
-        state = None if ask.state is None else _CODES[ask.state]
+        state = None if ask.state is None else CODES[ask.state]
         self._pages.append((_INDEXES[ask.index], value, None, kind, state, ask.most, *after))
 
     def count(self, ask: Count) -> None:
         self._plan.append(7)
-        state = None if ask.state is None else _CODES[ask.state]
+        state = None if ask.state is None else CODES[ask.state]
         self._pages.append((_INDEXES[ask.index], ask.value, None, ask.kind, state, *(None,) * 5))
 
     def purge(self, ask: Purge) -> None:
@@ -257,7 +257,7 @@ def _fields(fields: Iterable[tuple[str, Any]]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, State):
-        return _CODES[value]
+        return CODES[value]
     return "Infinity" if value == NEVER else value
 
 
@@ -268,7 +268,7 @@ def row_of(record: Record) -> Row:
         record.kind,
         record.owner,
         record.node,
-        _CODES[record.state],
+        CODES[record.state],
         record.version,
         record.change,
         record.opened,

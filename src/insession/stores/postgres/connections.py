@@ -46,11 +46,12 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Address({self.hosts}, {self.database})"
 
-    async def connect(self, seconds: float, *, statements: int) -> asyncpg.Connection[asyncpg.Record]:
+    async def connect(self, seconds: float, *, statements: int, name: str) -> asyncpg.Connection[asyncpg.Record]:
         """A connection; of several hosts, to the first that takes writes."""
         options: dict[str, Any] = {
             "host": [host for host, _ in self.hosts] or None,
             "port": [port or 5432 for _, port in self.hosts] or None,
+            "server_settings": {"application_name": name},
             "target_session_attrs": "read-write" if len(self.hosts) > 1 else None,
         }
         return await asyncpg.connect(
@@ -165,13 +166,13 @@ class Connections:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        """A connection of one's own."""
+    async def connect(self, name: str = "insession") -> asyncpg.Connection[asyncpg.Record]:
+        """A connection of one's own; the server lists it under this name."""
         if self.closed:
             raise StoreUnavailable(f"{self._shown}: the store is not open")
         connection = None
         try:
-            connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0)
+            connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0, name=name)
             await self._prepare(connection)
         except TimeoutError as error:
             raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error

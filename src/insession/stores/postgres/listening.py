@@ -124,7 +124,7 @@ class Listening:
 
     async def _listen(self, direct: Connections) -> None:
         self._lost.clear()
-        connection = await direct.connect()
+        connection = await direct.connect("insession listening")
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
             # A signal is no change: nobody waits for the disk because of it.

@@ -13,7 +13,7 @@ from insession.errors import ConfigurationError
 
 VERSION: Final = 1
 """Of the objects that `FILES` make."""
-FILES: Final = ("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "apply.sql")
+FILES: Final = ("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "apply.sql", "alone.sql")
 _NAME: Final = re.compile(r"@(~?)([a-z_]+)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_CHANNEL: Final = 63
@@ -39,8 +39,7 @@ class Schema:
         """and of the lock that is held by who waits for more than what stops work."""
         name = f"insession {schema} {namespace}"
         self.channel: str = name if len(name) <= _LONGEST_CHANNEL else f"insession {digest.hex()}"
-        marks = ", ".join(f"${place}" for place in range(1, _ARGUMENTS + 1))
-        self.apply: str = self.sql("SELECT * FROM @apply(!)").replace("!", marks)
+        self.apply: str = self.call("apply", _ARGUMENTS)
         self.page: str = self._file("page.sql")
         self.sight: str = self.sql("SELECT position, handed FROM @state")
         # A restored or failed-over server begins another epoch: it may know less than a cursor.
@@ -59,6 +58,11 @@ class Schema:
             return own if found[1] else f'"{self._schema}".{own}'
 
         return _NAME.sub(name, text)
+
+    def call(self, function: str, arguments: int) -> str:
+        """The statement that calls a function."""
+        marks = ", ".join(f"${place}" for place in range(1, arguments + 1))
+        return f"SELECT * FROM {self.sql(f'@{function}')}({marks})"  # noqa: S608 - our own words
 
     def _file(self, name: str) -> str:
         return self.sql(Path(__file__).with_name(name).read_text("utf-8"))

@@ -17,6 +17,7 @@ from insession.kernel.operations import Answer, Operation
 from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
+from .alone import Alone
 from .answers import answers_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
@@ -79,6 +80,7 @@ class PostgresStore:
             lambda types, handed: self._wakers.set(types, leases=handed),
             lambda: len(self._waiting) > 0,
         )
+        self._alone = Alone(self._connections, self._schema, self._listening.tell)
         self._epoch = ""
         self._process: int | None = None
         self._opened = False
@@ -157,6 +159,8 @@ class PostgresStore:
         self._check()
         if not operations:
             return []
+        if len(operations) == 1 and (answer := await self._alone.apply(operations[0])) is not None:
+            return [answer]
         batch = Batch(operations, self._schema.space, self._retention)
         rows = await self._connections.fetch(
             self._schema.apply, self._clock is None, *batch.arguments(), safe=not batch.writes
