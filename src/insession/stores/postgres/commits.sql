@@ -226,16 +226,28 @@ DECLARE
     result @outcome;
     line @line;
 BEGIN
-    SELECT * INTO rec FROM @sessions AS s WHERE s.id = ask.value FOR NO KEY UPDATE;
-    IF rec.change = ask.change THEN
-        event.id := rec.id;
-        event.version := rec.version;
-    ELSE
-        IF rec.opened >= ask.before THEN RETURN @refused(1, rec); END IF;
-        why := @judge(CASE WHEN ask.due THEN 4 ELSE 3 END::smallint, 0, rec, ask.at);
-        IF why > 0 THEN RETURN @refused(why, rec); END IF;
-        event := @end_one(rec.id, ask.at, ask.state, ask.reason, ask.change, ask.node);
+    UPDATE @sessions AS s
+    SET state = ask.state, version = nextval('@number'), change = ask.change, ended = ask.at, reason = ask.reason
+    WHERE s.id = ask.value AND s.state < 1 AND (s.due <= ask.at) = ask.due AND s.opened < ask.before
+        AND s.change <> ask.change
+    RETURNING (ARRAY['interrupted', 'expired', 'closed'])[ask.state], ask.at, s.id, s.kind, s.owner, s.version,
+        ask.reason, ask.change, ask.node
+    INTO event;
+    IF event.id IS NOT NULL THEN
         result.events := ARRAY[event];
+    ELSE
+        SELECT * INTO rec FROM @sessions AS s WHERE s.id = ask.value FOR NO KEY UPDATE;
+        IF rec.change = ask.change THEN
+            event.id := rec.id;
+            event.version := rec.version;
+        ELSE
+            IF rec.opened >= ask.before THEN RETURN @refused(1, rec); END IF;
+            why := @judge(CASE WHEN ask.due THEN 4 ELSE 3 END::smallint, 0, rec, ask.at);
+            IF why > 0 THEN RETURN @refused(why, rec); END IF;
+            -- It became so since we looked first.
+            event := @end_one(rec.id, ask.at, ask.state, ask.reason, ask.change, ask.node);
+            result.events := ARRAY[event];
+        END IF;
     END IF;
     line.code := 7;
     line.names := ARRAY[event.id];

@@ -156,6 +156,21 @@ BEGIN
     RETURN number;
 END $$;
 
+CREATE FUNCTION @update(doing @commit, part @part) RETURNS @event
+LANGUAGE plpgsql AS $$
+-- New data for a live session, if nothing stands in its way.
+DECLARE
+    event @event;
+BEGIN
+    UPDATE @sessions AS s
+    SET version = nextval('@number'), change = doing.change, data = coalesce(part.data, s.data)
+    WHERE s.id = part.id AND s.state < 1 AND s.due > doing.at AND s.change <> doing.change
+        AND (part.guard = 3 OR s.version = part.version)
+    RETURNING part.event, doing.at, s.id, s.kind, s.owner, s.version, part.reason, doing.change, doing.node
+    INTO event;
+    RETURN event;
+END $$;
+
 CREATE FUNCTION @commit_one(doing @commit, part @part, by_server double precision) RETURNS @outcome
 LANGUAGE plpgsql AS $$
 -- A commit of one session and nothing else: what nearly all of them are.
@@ -166,6 +181,12 @@ DECLARE
     why integer;
     room @outcome;
 BEGIN
+    IF part.guard BETWEEN 2 AND 3 AND part.fields IS NULL AND doing.lease IS NULL THEN
+        event := @update(doing, part);
+        IF event.id IS NOT NULL THEN
+            RETURN @done(ARRAY[event.version], CASE WHEN event.type IS NOT NULL THEN ARRAY[event] END);
+        END IF;
+    END IF;
     SELECT * INTO rec FROM @sessions AS s WHERE s.id = part.id FOR NO KEY UPDATE;
     IF rec.change = doing.change THEN RETURN @done(ARRAY[rec.version], NULL); END IF;
     IF doing.lease IS NOT NULL AND @fenced(doing.lease, doing.ticket, doing.token, coalesce(by_server, doing.at)) THEN
