@@ -172,21 +172,25 @@ class Connections:
             raise StoreUnavailable(f"{self._shown}: the store is not open")
         connection = None
         try:
-            connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0, name=name)
-            await self._prepare(connection)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error
-        except ERRORS as error:
+            async with asyncio.timeout(self._timeout):
+                connection = await self._address.connect(
+                    self._timeout, statements=100 if self._prepared else 0, name=name
+                )
+                await self._prepare(connection)
+        except BaseException as error:
             if connection is not None:
                 connection.terminate()
-            failure = self.failure(error)
-            # Nothing was asked for yet.
-            raise StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure from error
-        except BaseException:
-            if connection is not None:
-                connection.terminate()
+            if isinstance(error, ERRORS):
+                raise self._unconnected(error) from error
             raise
         return connection
+
+    def _unconnected(self, error: Exception) -> Exception:
+        """What it means that there is no connection: nothing was asked for yet."""
+        if isinstance(error, TimeoutError):
+            return StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s")
+        failure = self.failure(error)
+        return StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure
 
     def failure(self, error: Exception) -> Exception:
         """What an error means to whoever asked. The server's own words may hold data, so they are not passed on."""

@@ -117,8 +117,13 @@ class Listening:
     async def _notify(self, payload: str) -> None:
         connection = self._connection
         if connection is not None and not connection.is_closed():
-            async with self._using:
-                await connection.execute(_NOTIFY, self._schema.channel, payload, timeout=SLOW)
+            try:
+                async with self._using:
+                    await connection.execute(_NOTIFY, self._schema.channel, payload, timeout=SLOW)
+            except ERRORS:
+                # Who cannot speak may not hear either: another connection is made.
+                connection.terminate()
+                raise
         else:
             await self._connections.fetch(_NOTIFY, self._schema.channel, payload, safe=True)
 

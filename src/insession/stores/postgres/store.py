@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import Collection, Sequence
@@ -65,6 +66,7 @@ class PostgresStore:
         self._shown = shown
         self._clock = clock
         self._retention = retention
+        self._timeout = timeout
         self._connections = Connections(
             address, shown, most=pool, timeout=timeout, prepared=not pgbouncer, prepare=self._prepare
         )
@@ -109,7 +111,8 @@ class PostgresStore:
         """Make the tables and functions; the connection that did so has no part in what follows."""
         connection = await self._connections.connect()
         try:
-            await self._schema.prepare(connection)
+            async with asyncio.timeout(self._timeout):
+                await self._schema.prepare(connection)
         except ERRORS as error:
             raise self._connections.failure(error) from error
         finally:
