@@ -20,10 +20,10 @@ CODE = $(wildcard src tests benchmarks examples)
 .DELETE_ON_ERROR:
 # Two installations must not run in one environment at a time.
 .NOTPARALLEL:
-.PHONY: help run test lint format bench soak clean
+.PHONY: help run test requirements lint format bench soak clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
 	@echo "Variables: PYTHON=$(PYTHON) (makes the environment), ARGS= (test, bench), STORE=$(STORE) (run), BUDGET=$(BUDGET) (soak)"
 
@@ -32,6 +32,9 @@ run: $(STAMPS)/run ## serve the HTTP API on an SQLite store
 
 test: $(STAMPS)/test ## run the tests; ARGS="-k limits -x" goes to pytest
 	$(BIN)/python -m pytest -q $(ARGS)
+
+requirements: $(STAMPS)/test ## write docs/requirements.md from the numbers on the tests
+	$(BIN)/python -m tests.requirements
 
 lint: $(STAMPS)/dev ## check style, format, types, the public types, and who imports whom
 	$(BIN)/ruff check $(CODE)

@@ -16,6 +16,8 @@ SCRIPTS = (
     "sqlite_batches",
     "sqlite_alone",
     "interrupt_processes",
+    "grpc_interrupts",
+    "tracking",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -126,9 +126,13 @@ def test_every_block_is_known() -> None:
     assert all(block.how.startswith(("runs on, until: ", "not run: ")) for block in BLOCKS if block.how)
 
 
-def test_the_program(tmp_path: Path) -> None:
-    at = next(at for at, block in enumerate(BLOCKS) if block.language == "python")
-    done = run(sys.executable, "-W", "error", "-c", BLOCKS[at].text, cwd=tmp_path)
+PROGRAMS = [at for at, block in enumerate(BLOCKS) if block.language == "python"]
+
+
+@pytest.mark.parametrize("at", PROGRAMS)
+def test_a_program(at: int, tmp_path: Path) -> None:
+    environ = {"INSESSION_STATE_DIR": str(tmp_path / "state")}
+    done = run(sys.executable, "-W", "error", "-c", BLOCKS[at].text, cwd=tmp_path, environ=environ)
     assert (done.stdout, done.stderr) == (BLOCKS[at + 1].text, "")
 
 
@@ -147,7 +151,7 @@ def test_the_walks(tmp_path: Path) -> None:
                 done = terminals.shell(f". .venv/bin/activate; {block.text}")
                 assert (done.returncode, done.stderr) == (0, ""), (block.text, done.stdout, done.stderr)
                 output = done.stdout
-        for output, wanted in outputs[1:]:
+        for output, wanted in outputs[len(PROGRAMS) :]:
             shows(output.read_text() if isinstance(output, Path) else output, wanted)
         service, events, downloads, curl = (one.read_text() for one in terminals.outputs)
     finally:

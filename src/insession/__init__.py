@@ -9,7 +9,6 @@ events, and work that stops when the session ends. Embedded (memory, SQLite) by 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from insession.errors import (
@@ -37,7 +36,7 @@ from insession.errors import (
 from insession.kernel.clock import Clock
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
-from insession.kernel.engine import Engine, SessionPage, Stats
+from insession.kernel.engine import Engine, SessionPage
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.items import Entry, Items
 from insession.kernel.kinds import Kind
@@ -45,7 +44,8 @@ from insession.kernel.limits import Limit
 from insession.kernel.locks import Lock
 from insession.kernel.record import Outcome, State
 from insession.kernel.session import Deadlines, Session
-from insession.kernel.urls import store_from
+from insession.kernel.upkeep import Stats
+from insession.kernel.urls import chosen_store, sealed
 
 __all__ = [
     "START",
@@ -98,6 +98,7 @@ def connect(
     clock: Clock | None = None,
     most_data: int = MOST_DATA,
     index_key: bytes | None = None,
+    keys: object = None,
 ) -> Engine:
     """Make an engine over a store; ``async with`` opens it.
 
@@ -109,11 +110,20 @@ def connect(
         clock: For tests.
         most_data: So many bytes of data a session or an item may have.
         index_key: Secret for the digests of secret owners, the same in all processes of a store; at most 64 bytes.
+            None: one that is made once and lies in the store.
+        keys: A ring of keys, or its text (``"1:<base64>"``): data at rest is encrypted by the first and read by any,
+            and owners are kept as digests. See docs/stores.md.
 
     Raises `ConfigurationError`; no I/O happens here.
     """
-    if store is None:
-        store = os.environ.get("INSESSION_STORE") or "memory:"
-    if isinstance(store, str):
-        store = store_from(store, namespace=namespace, clock=clock)
-    return Engine(store, kinds=kinds, clock=clock, most_data=most_data, index_key=index_key)
+    chosen = chosen_store(store, namespace=namespace, clock=clock)
+    if keys is not None:
+        chosen = sealed(chosen, keys)
+    return Engine(
+        chosen,
+        kinds=kinds,
+        clock=clock,
+        most_data=most_data,
+        index_key=index_key,
+        secret_owners=keys is not None,
+    )

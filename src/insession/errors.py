@@ -21,7 +21,8 @@ The tree::
     │   ├── OutcomeUnknown        the answer was lost; it may have run
     │   ├── DataUnreadable        stored data cannot be decoded
     │   └── Overloaded            too many operations wait in this process
-    └── CursorTrimmed             events before the cursor's end are gone; carries where to go on
+    ├── CursorTrimmed             events before the cursor's end are gone; carries where to go on
+    └── TrackingError             of users and devices, see insession.tracking.errors
 
 No message carries session data, owners or secrets.
 """

@@ -56,11 +56,6 @@ def test_the_engines_own_kinds_are_not_declared_by_others() -> None:
         insession.connect("memory:", kinds=[Kind("~node")])
 
 
-def test_a_secret_owner_needs_a_key() -> None:
-    with pytest.raises(ConfigurationError, match="index_key"):
-        insession.connect("memory:", kinds=[Kind("device", secret_owner=True)])
-
-
 def test_the_touch_window() -> None:
     kind = Kind("device")
     assert kind.touch_window(100.0, immediate=True) == 0.0

@@ -9,6 +9,7 @@ import pytest
 
 from insession.kernel.contract import Store
 from insession.kernel.urls import store_from
+from insession.stores.sealed import Keys, SealedStore
 from insession.testing.clock import ManualClock
 from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, StoreMachine, run, run_machine
 from tests.met import record_states
@@ -24,17 +25,29 @@ class PostgresMachine(StoreMachine):
         return store_from(shared_server().url(fresh_schema()), namespace="default", clock=clock)
 
 
+class SealedMachine(SQLiteMachine):
+    def make_store(self, clock: ManualClock) -> Store:
+        return SealedStore(super().make_store(clock), Keys.generate())
+
+
+class SealedMemoryMachine(MemoryMachine):
+    def make_store(self, clock: ManualClock) -> Store:
+        return SealedStore(super().make_store(clock), Keys.generate())
+
+
 MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "memory": MemoryMachine,
     "sqlite": SQLiteMachine,
     "postgres": PostgresMachine,
+    "sealed": SealedMachine,
+    "sealed memory": SealedMemoryMachine,
 }
 EXAMPLES: Final = int(os.environ.get("INSESSION_MACHINE_EXAMPLES", "60"))
 """More of them for a longer look; each costs about a tenth of a second."""
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", THERE)
+@pytest.mark.parametrize("name", [*THERE, "sealed", "sealed memory"])
 def test_store_does_what_the_model_says(name: str) -> None:
     seen = run_machine(MACHINES[name], examples=EXAMPLES, steps=40)
     record_states(name, {state: seen[state] for state in STATES})

@@ -48,9 +48,7 @@ class Changing(Life):
     def _indexed(self, policy: Kind, owner: str) -> str:
         """An owner as the store sees it: checked, and digested where it is a secret."""
         ids.check_text(owner, "owner")
-        if policy.secret_owner and self._index_key is not None:
-            return ids.secret_digest(self._index_key, owner)
-        return owner
+        return self._digest(owner) if policy.secret_owner or self._secret_owners else owner
 
     def _encoded(self, policy: Kind, data: object) -> bytes:
         """Data as bytes, held to the type that its kind declares."""

@@ -38,6 +38,14 @@ class Clock:
         """Seconds since the epoch."""
         return self._offset + clock_gettime(_BOOT)
 
+    def correct(self, least: float, most: float) -> None:
+        """Follow another clock, whose distance from the monotonic one is now known to lie between two numbers.
+
+        What lies between them stays. Else this shows the least that the other may show, and is never ahead of it.
+        """
+        if not least <= self._offset <= most:
+            self._offset = least
+
     def alarm(self, when: float, call: Callable[[], None]) -> Alarm:
         """Call at a time, on the running loop."""
         return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), call)

@@ -36,4 +36,5 @@ def decode(data: bytes, wanted: type[Any] | None, key: str) -> Any:
     try:
         return _decoder(cast("Hashable", Any if wanted is None else wanted)).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataUnreadable(key, str(error)) from None
+        # Data that an encrypting store could not open says itself why.
+        raise DataUnreadable(key, getattr(data, "problem", None) or str(error)) from None

@@ -82,6 +82,8 @@ def update(record: Record, data: bytes, now: float, change: str, node: str, *, t
         {"touched": now} if touch else None,
         data,
         EventType.UPDATED if event else None,
+        None,
+        record.kind,
     )
     return Commit(now, change, node, (patch,))
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, Self
 
 import msgspec
 from msgspec.structs import replace
 
 from insession.errors import Conflict, InvalidInput, LimitReached, StoreError
-from insession.kernel import commands, ids, pages, rules
-from insession.kernel.changing import Changing
+from insession.kernel import commands, ids, rules
 from insession.kernel.codec import encode
-from insession.kernel.events import START, Event, EventType
+from insession.kernel.events import EventType
 from insession.kernel.finding import check_page, check_state, check_type
+from insession.kernel.followers import Follower
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
 from insession.kernel.observers import Observer, OnError, Subscription
@@ -28,13 +28,13 @@ from insession.kernel.operations import (
     Found,
     Index,
     Pick,
-    Purge,
     Refused,
     Why,
 )
-from insession.kernel.record import ENDS, NODE_KIND, Record, State
+from insession.kernel.record import NODE_KIND, Record, State
 from insession.kernel.session import Session
-from insession.kernel.streams import PAGE, EventStream
+from insession.kernel.streams import EventStream
+from insession.kernel.upkeep import Upkeep
 from insession.kernel.urls import unknown
 
 _NO_DATA: Final = encode({})
@@ -49,19 +49,7 @@ class SessionPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
-class Stats(msgspec.Struct, frozen=True):
-    """Numbers of the store by kind and state, and of this process."""
-
-    sessions: dict[str, dict[str, int]]
-    engine: str
-    batches: int
-    operations: int
-    locks: int
-    abandoned: int
-    """Pieces of work of this process that go on after their session's end."""
-
-
-class Engine(Changing):
+class Engine(Upkeep):
     """Sessions of every kind over one store. Made by `connect`; ``async with`` opens it.
 
     Engines on one store and one namespace share sessions. One engine belongs to one event loop.
@@ -226,7 +214,7 @@ class Engine(Changing):
         if kind is not None:
             ids.check_kind(kind)
         index: Index = "owner" if owner is not None else "kind" if kind is not None else "all"
-        values = [kind] if owner is None else self._owner_forms(kind, owner)
+        values = [kind] if owner is None else await self._owner_forms(kind, owner)
         for value in values:
             self._following.flag_all(kind, value if index == "owner" else None, now)
         picks = [Pick(index, value, kind, self._slice, now) for value in values]
@@ -301,18 +289,6 @@ class Engine(Changing):
         """
         return Subscription(self, observer, self.events(after=after, types=types), on_error)
 
-    async def history(self, session_id: str) -> list[Event]:
-        """What the log still knows of a session, oldest first. Scans the log's retention."""
-        ids.check_id(session_id)
-        found: list[Event] = []
-        cursor, more = START, True
-        while more:
-            page = await self.store.events(cursor, PAGE, None)
-            found += [event for event in page.events if event.id == session_id]
-            cursor, more = page.cursor, page.more
-            await asyncio.sleep(0)
-        return found
-
     def lock(self, name: str, **options: Any) -> Lock:
         """One permit of a lease: ``async with engine.lock("report") as lock``.
 
@@ -326,53 +302,17 @@ class Engine(Changing):
                 raise InvalidInput(option, unknown("option", option, _LOCK_OPTIONS))
         return Lock(self, name, **options)
 
-    async def stats(self) -> Stats:
-        """Numbers by kind and state, and of this process."""
-        sessions: dict[str, dict[str, int]] = {}
-        for state in State:
-            async for kind in self._kinds_there(state):
-                sessions.setdefault(kind, {})[str(state)] = await self.count(kind=kind, state=state)
-        batcher = self.batcher
-        abandoned = len(self._following.abandoned)
-        return Stats(sessions, self.name, batcher.batches, batcher.sent, len(self.locks.held), abandoned)
+    def owner_of(self, kind: str, owner: str) -> str:
+        """An owner as the records of a kind name it: of a secret one the keyed digest."""
+        return self._indexed(self.kind(kind), owner)
 
-    async def purge(self) -> int:
-        """Remove what is over by now: ended sessions past their keep, expired items, old events; how much it was."""
-        return await self._reaper.purge()
+    def follow(self, kind: str, follower: Follower) -> Callable[[], None]:
+        """Let ``follower`` hear of every ending of a kind, wherever it is decided; what this returns ends that.
 
-    async def _kinds_there(self, state: State) -> AsyncIterator[str]:
-        """Kinds that have sessions in a state: the index is ordered by kind, so each costs one look."""
-        after: str | None = None
-        while entries := (await self._ask(Find("all", state=state, after=after, most=1))).entries:
-            yield entries[0].kind
-            after = pages.after_kind(entries[0].kind)
-
-    async def _ended_kinds(self) -> AsyncIterator[str]:
-        for state in ENDS:
-            async for kind in self._kinds_there(state):
-                yield kind
-
-    async def erase(self, owner: str) -> int:
-        """End and remove everything of an owner: sessions, items, events; how much was removed."""
-        number = 0
-        for form in self._owner_forms(None, owner):
-            await self._expire_all(Pick("owner", form, None, self._slice))
-            await self._end_all(Pick("owner", form, None, self._slice), State.INTERRUPTED, "erased")
-            more = True
-            while more:
-                counted: Counted = await self._ask(Purge(self.clock.now(), owner=form))
-                number, more = number + counted.number, counted.more
-                await asyncio.sleep(0)
-        return number
-
-    def _owner_forms(self, kind: str | None, owner: str) -> list[str | None]:
-        """An owner as stores see it; without a kind also as they see a secret one."""
-        if kind is not None:
-            return [self._indexed(self.kind(kind), owner)]
-        forms: list[str | None] = [ids.check_text(owner, "owner")]
-        if self._index_key is not None:
-            forms.append(ids.secret_digest(self._index_key, owner))
-        return forms
+        For a program that holds many sessions and wants to know of their ends, and of nothing else: it costs a call
+        for each ending. Who wants to be told of events in order, or may be slow, is an observer.
+        """
+        return self._following.followers.add(kind, follower)
 
     def _index(self, owner: str | None, kind: str | None, node: str | None) -> tuple[Index, str | None]:
         if kind is not None:

@@ -25,6 +25,7 @@ from insession.errors import (
     StoreUnavailable,
 )
 from insession.kernel.events import ENDINGS, FOLLOWED, Event
+from insession.kernel.followers import Followers
 from insession.kernel.ids import check_seconds
 from insession.kernel.operations import Ending, Ends
 from insession.kernel.record import Outcome, Record, State
@@ -61,6 +62,7 @@ class Following:
         self._dead: deque[_Ref] = deque()
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
+        self.followers: Followers = Followers()
         self._writes: set[asyncio.Task[None]] = set()
         self.enders: dict[str, asyncio.Task[Any] | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
@@ -93,6 +95,8 @@ class Following:
                 engine._recovery.heard(event)
             if page.trimmed:
                 await self.reload()
+                for reload in self.followers.reloads():
+                    engine._spawn(reload)
                 engine._spawn(engine._recovery.find_owed())
             if not page.more:
                 engine.locks.look()
@@ -205,22 +209,29 @@ class Following:
 
     def heard(self, event: Event) -> None:
         """Take over an ending from the log."""
+        if event.type in ENDINGS:
+            self.followers.tell(event.kind, (event.id,), State(event.type.value), event.reason, event.time)
         if event.type in ENDINGS and (event.id in self._handles or event.id in self._works or event.id in self._waits):
             state, own = State(event.type.value), self.enders.get(event.change)
             self._end_handles(event.id, state, event.reason, event.version, event.time, event.change, own)
 
     def ended_by(self, session_id: str, how: Ending, version: int) -> None:
         """Take over an ending that this process made."""
+        if self.followers:
+            self.followers.tell(None, (session_id,), how.state, how.reason, how.at)
         if session_id in self._handles or session_id in self._works or session_id in self._waits:
             own = asyncio.current_task()
             self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""
+        if self.followers:
+            self.followers.tell(None, ends.ids, how.state, how.reason, how.at)
         if self._works or self._waits:
             for session_id, version in zip(ends.ids, ends.versions, strict=True):
                 if session_id in self._works or session_id in self._waits:
-                    self.ended_by(session_id, how, version)
+                    own = asyncio.current_task()
+                    self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended(self, session_id: str, record: Record) -> None:
         """Take over an ending from the record."""
@@ -267,7 +278,8 @@ class Following:
 
     def _abandon(self, work: Work) -> None:
         self.abandoned[work] = work.session.id
-        _log.error("work %r for session %s goes on %gs after its end", work.name, work.session.id, work.grace)
+        named = work.name, work.session.id, work.grace
+        _log.error("work %r for session %s goes on %gs after its end, and counts as abandoned", *named)
         self._finish(work, Outcome.ABANDONED)
 
     def _finish(self, work: Work, outcome: Outcome) -> None:

@@ -9,18 +9,25 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from insession.errors import ConfigurationError, InsessionError, InvalidInput, SessionNotFound
+from insession.errors import (
+    ConfigurationError,
+    DataUnreadable,
+    InsessionError,
+    InvalidInput,
+    SessionNotFound,
+    StoreError,
+)
 from insession.kernel import commands, rules
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
 from insession.kernel.following import Following
-from insession.kernel.ids import RandomIds, check_kind
+from insession.kernel.ids import RandomIds, check_count, check_kind, secret_digest
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.operations import End, Ends, Load, Operation
+from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -32,9 +39,14 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("insession.engine")
 LARGEST_DATA: Final = 1 << 30
 LONGEST_INDEX_KEY: Final = 64
+LARGEST_SWEEP: Final = 1_000
+MEASURE_EVERY: Final = 60.0
+_INDEX_KEY: Final = "~index/owners"
+"""The item that holds the key of the owners' digests, so that all processes of a store have the same."""
+_MOST_DIGESTS: Final = 4_096
 _ASSEMBLED: Final = frozenset(
     {
-        *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice"),
+        *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice", "_step"),
         *("_tasks", "_spawn", "_reaper", "_recovery", "_following"),
     }
 )
@@ -66,6 +78,8 @@ class Life:
         clock: Clock | None = None,
         most_data: int = MOST_DATA,
         index_key: bytes | None = None,
+        secret_owners: bool = False,
+        sweep: int | None = None,
     ) -> None:
         if not 1 <= most_data <= LARGEST_DATA:
             raise ConfigurationError(f"most_data: is a number of bytes from 1 to {LARGEST_DATA}")
@@ -76,7 +90,12 @@ class Life:
         """Stands in events as ``node``, so that a process knows its own."""
         self.most_data = most_data
         self._given_clock = clock
+        if sweep is not None:
+            check_count(sweep, "sweep", LARGEST_SWEEP)
         self._index_key = index_key
+        self._secret_owners = secret_owners
+        self._digests: dict[str, str] = {}
+        self._given_sweep = sweep
         self._kinds: dict[str, Kind] = {}
         for kind in kinds:
             self._declare(kind)
@@ -90,12 +109,16 @@ class Life:
         await self.store.open()
         try:
             await self._assemble()
+            if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
+                await self._find_index_key(make=True)
             cursor = await self._following.begin()
         except BaseException:
             await self.store.close()
             raise
         self._is_open = True
         self._spawn(self._following.follow(cursor))
+        if self._given_clock is None and Commit not in self._immediate:
+            self._spawn(self._follow_time())
         self._spawn(self._reaper.run())
         self._spawn(self._reaper.purge_for_ever())
         self._spawn(self._recovery.find_owed())
@@ -106,6 +129,7 @@ class Life:
         self._immediate = store.immediate
         self._apply_now = store.apply_now
         self._slice = commands.SLICE_NOW if End in store.immediate else commands.SLICE
+        self._step = self._given_sweep or self._slice
         self._read_now = store.record_now if Load in store.immediate else _not_now
         self.batcher = Batcher(store)
         self.items = Items(engine)
@@ -145,13 +169,25 @@ class Life:
         now = await self.store.now()
         return Clock(now - monotonic())
 
+    async def _follow_time(self) -> None:
+        """Go on following the store's clock: it drifts, is set, and after a failover is another machine's."""
+        while True:
+            await self.clock.sleep(MEASURE_EVERY)
+            try:
+                await self._measure()
+            except StoreError as error:
+                _log.warning("the store's time is not known: %s", error)
+
+    async def _measure(self) -> None:
+        asked = monotonic()
+        now = await self.store.now()
+        self.clock.correct(now - monotonic(), now - asked)
+
     def _declare(self, kind: Kind) -> Kind:
         if kind.name.startswith("~"):
             raise InvalidInput("kind", f"{kind.name!r} is one of the engine's own")
         if kind.name in self._kinds:
             raise ConfigurationError(f"kind {kind.name!r} is declared twice")
-        if kind.secret_owner and self._index_key is None:
-            raise ConfigurationError(f"kind {kind.name!r} has secret owners, which need index_key=")
         self._kinds[kind.name] = kind
         return kind
 
@@ -174,6 +210,30 @@ class Life:
     def kinds(self) -> list[Kind]:
         """The kinds that this engine declares, its own node's included."""
         return [NODE, *self._kinds.values()]
+
+    async def _find_index_key(self, *, make: bool) -> None:
+        """The key of the owners' digests: as given, else as it lies in the store, made by whoever needs it first."""
+        if self._index_key is not None:
+            return
+        item = (await self._ask(Load((_INDEX_KEY,)))).found[0]
+        if item is None and make:
+            put = Put(_INDEX_KEY, secrets.token_bytes(32), Guard.ABSENT)
+            await self._ask(Commit(self.clock.now(), self._change(), self.name, (put,)))
+            item = (await self._ask(Load((_INDEX_KEY,)))).found[0]
+        if item is not None and type(item.data) is not bytes:
+            raise DataUnreadable(_INDEX_KEY, getattr(item.data, "problem", "it is no key"))
+        self._index_key = None if item is None else item.data
+
+    def _digest(self, owner: str) -> str:
+        """What stands for a secret owner. Remembered, because an owner comes again, and its digest is one text then."""
+        digest = self._digests.get(owner)
+        if digest is None:
+            if self._index_key is None:
+                raise ConfigurationError("this engine has not been opened; use it within `async with`")
+            if len(self._digests) >= _MOST_DIGESTS:
+                self._digests.clear()
+            digest = self._digests[owner] = secret_digest(self._index_key, owner)
+        return digest
 
     def _change(self) -> str:
         """An id for a change that no other change has."""

@@ -81,6 +81,8 @@ class Patch(msgspec.Struct, frozen=True, gc=False):
     event: EventType | None = None
     reason: str | None = None
     """Reason of the event."""
+    kind: str | None = None
+    """Of the record whose data it changes, where the caller knows it: a store that encrypts binds the data to it."""
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):

@@ -56,7 +56,7 @@ class Reaper:
         self.look = now + LONGEST_SLEEP
         try:
             ends: Ends = await engine._ask(
-                End(Pick("due", most=engine._slice), expiry(now, engine._change(), engine.name))
+                End(Pick("due", most=engine._step), expiry(now, engine._change(), engine.name))
             )
         except StoreError as error:
             _log.warning("expiry has to wait: %s", error)
@@ -87,8 +87,13 @@ class Reaper:
         engine = self._engine
         now, there = engine.clock.now(), {kind.name: kind.keep_count for kind in engine.kinds()}
         counts: dict[str, int | None] = {**{name: None async for name in engine._ended_kinds()}, **there}
-        purges = [Purge(now, name, count) for name, count in counts.items()]
-        return sum([await self._all_of(purge) for purge in [*purges, Purge(now)]])
+        kinds = sum([await self.purge_kind(name, count) for name, count in counts.items()])
+        return kinds + await self._all_of(Purge(now, most=engine._step))
+
+    async def purge_kind(self, kind: str, count: int | None) -> int:
+        """Remove a kind's ended sessions past their keep, or beyond so many newest."""
+        engine = self._engine
+        return await self._all_of(Purge(engine.clock.now(), kind, count, most=engine._step))
 
     async def _all_of(self, purge: Purge) -> int:
         number, more = 0, True

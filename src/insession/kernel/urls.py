@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, cast
@@ -26,6 +27,7 @@ SCHEMES: Final[Mapping[str, str]] = {
     "postgres": "insession.stores.postgres:PostgresStore",
 }
 _HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
+_WORDS: Final = re.compile(r"[^0-9A-Za-z]+")
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -68,7 +70,10 @@ class StoreClass(Protocol):
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """A sentence about a name that nobody knows, with the nearest one that is known."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    words = set(_WORDS.split(name))
+    # ``max_sessions`` means ``max_concurrent_sessions`` rather than ``max_session_history``.
+    near = [one for one in sorted(known) if len(words) > 1 and words < set(_WORDS.split(one))]
+    near = near or difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean {str(near[0])!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
     return f"unknown {what} {name!r}{hint}"
 
@@ -118,3 +123,19 @@ def store_from(url: str, *, namespace: str, clock: Clock | None = None) -> Store
         extra = f"pip install 'insession[{parsed.scheme}]'"
         raise ConfigurationError(f"{parsed.shown}: {error.name} is not installed; {extra}") from error
     return cast("StoreClass", found).from_url(parsed, namespace=check_namespace(namespace), clock=clock)
+
+
+def chosen_store(store: str | Store | None, *, namespace: str, clock: Clock | None = None) -> Store:
+    """A store as it was named: by a URL, as itself, or (None) by the environment's ``INSESSION_STORE``, else memory."""
+    if store is None:
+        store = os.environ.get("INSESSION_STORE") or "memory:"
+    return store_from(store, namespace=namespace, clock=clock) if isinstance(store, str) else store
+
+
+def sealed(store: Store, keys: object = None) -> Store:
+    """The store with its data encrypted at rest; ``keys`` is a key ring or its text, None: as `Keys.found` finds it."""
+    try:
+        found: Any = importlib.import_module("insession.stores.sealed")
+    except ImportError as error:  # pragma: no cover - only where the extra is missing
+        raise ConfigurationError(f"{error.name} is not installed; pip install 'insession[sealed]'") from error
+    return cast("Store", found.SealedStore(store, keys))

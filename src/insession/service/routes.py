@@ -13,9 +13,10 @@ from litestar.response import Stream
 from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
-from insession.kernel.engine import Engine, Stats
+from insession.kernel.engine import Engine
 from insession.kernel.ids import check_seconds
 from insession.kernel.record import State
+from insession.kernel.upkeep import Stats
 
 from . import feed, problems
 from .bodies import StrictBody

@@ -1,0 +1,1 @@
+"""The documents' own import paths and names."""

@@ -1,0 +1,5 @@
+stats = manager.get_session_statistics()
+print(f"Active sessions: {stats['active_sessions']}")
+print(f"Total sessions: {stats['total_sessions']}")
+print(f"Interrupted sessions: {stats['interrupted_sessions']}")
+print(f"Global interrupt flag: {stats['global_interrupt_flag']}")

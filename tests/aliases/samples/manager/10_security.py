@@ -1,0 +1,6 @@
+security_settings = manager.get_security_settings()
+print(f"Require Hardware ID: {security_settings['require_hardware_id']}")
+print(f"Validate session ownership: {security_settings['validate_session_ownership']}")
+print(f"Encrypt session data: {security_settings['encrypt_session_data']}")
+print(f"Track IP addresses: {security_settings['track_ip_addresses']}")
+print(f"Log Hardware IDs: {security_settings['log_hardware_ids']}")

@@ -1,0 +1,5 @@
+performance_settings = manager.get_performance_settings()
+print(f"Max concurrent sessions: {performance_settings['max_concurrent_sessions']}")
+print(f"Session timeout: {performance_settings['session_timeout']}")
+print(f"Cleanup interval: {performance_settings['session_cleanup_interval']}")
+print(f"Heartbeat interval: {performance_settings['session_heartbeat_interval']}")

@@ -1,0 +1,4 @@
+import logging
+
+logging.basicConfig(level=logging.DEBUG)
+logger = logging.getLogger('modules.session_management')
