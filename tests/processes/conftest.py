@@ -8,18 +8,22 @@ from typing import cast
 
 import pytest
 
+from tests.servers.postgres import fresh_schema, shared_server
 from tests.servers.valkey import Valkey
 
 from .running import sqlite_url
 
 
-@pytest.fixture(params=["sqlite", "valkey"])
+@pytest.fixture(params=["sqlite", "valkey", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty store."""
-    if cast("str", request.param) == "sqlite":
+    name = cast("str", request.param)
+    if name == "sqlite":
         yield sqlite_url(tmp_path)
-        return
-    server = Valkey(tmp_path)
-    server.start()
-    yield server.url
-    server.stop()
+    elif name == "postgres":
+        yield shared_server().url(fresh_schema())
+    else:
+        server = Valkey(tmp_path)
+        server.start()
+        yield server.url
+        server.stop()

@@ -10,12 +10,21 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from insession.kernel.contract import Store
+from insession.kernel.urls import store_from
 from insession.stores.sealed import Keys, SealedStore
 from insession.testing.clock import ManualClock
 from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, StoreMachine, run, run_machine
 from tests.met import record_states
+from tests.servers.postgres import fresh_schema, shared_server
 
 from .conftest import THERE, redis
+
+
+class PostgresMachine(StoreMachine):
+    """The machine over PostgreSQL, a schema for each run."""
+
+    def make_store(self, clock: ManualClock) -> Store:
+        return store_from(shared_server().url(fresh_schema()), namespace="default", clock=clock)
 
 
 class SealedMachine(SQLiteMachine):
@@ -53,6 +62,7 @@ class PlainMachine(RedisMachine):
 MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "memory": MemoryMachine,
     "sqlite": SQLiteMachine,
+    "postgres": PostgresMachine,
     "sealed": SealedMachine,
     "sealed memory": SealedMemoryMachine,
     "redis": RedisMachine,

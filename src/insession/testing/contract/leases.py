@@ -270,12 +270,12 @@ class Notes(LeaseSuite):
         await self.hold(store, "b", clock, note=b"from b", again=True)
 
     async def test_taken_one_that_goes_on_asking_lives_on(self, store: Store, clock: ManualClock) -> None:
-        held = await self.hold(store, "a", clock, units=1.5)
+        held = await self.hold(store, "a", clock, units=1.2)
         await self.queue_up(store, "b", clock, note=b"from b")
         await ask(store, self.renewing("a", held.token, clock, take=True), Granted)
         await self.age_leases(clock, 0.7)
         await self.queue_up(store, "b", clock, note=b"from b", again=True)
-        await self.age_leases(clock, 0.9)
+        await self.age_leases(clock, 0.6)
         await self.hold(store, "b", clock, note=b"from b", again=True)
 
     async def test_holder_that_asks_again_hears_them_again(self, store: Store, clock: ManualClock) -> None:

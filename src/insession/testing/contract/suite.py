@@ -22,7 +22,7 @@ class Suite:
     """
 
     lease_unit: float = 10.0
-    """Leases of the suite live for one such unit: with a clock of the server's own, at most 0.05."""
+    """Leases of the suite live for one such unit: with a clock of the server's own, at most 0.1."""
     retention: float = 86_400.0
     """So long the store keeps events."""
     leases_by_clock = True
