@@ -47,6 +47,7 @@ class PostgresStore:
 
     immediate: frozenset[type[Operation]] = frozenset()
     most = 128
+    abreast = 1
 
     def __init__(
         self,
