@@ -36,6 +36,7 @@ class NullStore:
     """Answers that were made before. ``immediate``: it never waits, so the engine calls it inline."""
 
     most = 1024
+    abreast = 1
 
     def __init__(self, *, immediate: bool) -> None:
         self.immediate = EVERYTHING if immediate else frozenset()

@@ -31,6 +31,7 @@ from insession.errors import (
     SessionEnded,
     SessionNotFound,
     StoreError,
+    StoreFull,
     StoreUnavailable,
 )
 from insession.kernel.clock import Clock
@@ -84,6 +85,7 @@ __all__ = [
     "Stats",
     "Store",
     "StoreError",
+    "StoreFull",
     "StoreUnavailable",
     "connect",
 ]

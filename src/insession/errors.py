@@ -18,6 +18,7 @@ The tree::
     │   └── Displaced             somebody took the lease over
     ├── StoreError
     │   ├── StoreUnavailable      the store did not take the operation; nothing of it ran
+    │   │   └── StoreFull         it has no room for more; reading and ending go on
     │   ├── OutcomeUnknown        the answer was lost; it may have run
     │   ├── DataUnreadable        stored data cannot be decoded
     │   └── Overloaded            too many operations wait in this process
@@ -139,6 +140,10 @@ class StoreError(InsessionError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or refused to work; nothing of the operation ran."""
+
+
+class StoreFull(StoreUnavailable):
+    """The store has no room for more: nothing of the operation ran, while reading and ending go on."""
 
 
 class OutcomeUnknown(StoreError):

@@ -81,6 +81,25 @@ def test_the_parts_of_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         parse_url("sqlite:///a.db?synchronus=full").only({"synchronous"})
 
 
+def test_the_parts_of_a_servers_url() -> None:
+    parsed = parse_url("valkeys://ann:a%40b:c@example.org:6380,[::1]/2?timeout=2.5")
+    assert (parsed.user, parsed.password, parsed.path) == ("ann", "a@b:c", "/2")
+    assert parsed.hosts == (("example.org", 6380), ("::1", None))
+    assert parsed.seconds("timeout", 5.0) == 2.5
+    assert parsed.seconds("other", 5.0) == 5.0
+    assert parsed.shown == "valkeys://ann:***@example.org:6380,[::1]/2"
+    assert "a%40b" not in repr(parsed)
+    assert "a@b" not in repr(parsed)
+    assert parse_url("redis://:secret@host").shown == "redis://:***@host"
+    assert parse_url("redis://host").password is None
+    for wrong in ("redis://host:99999", "redis://a,:1", "redis://host:no"):
+        with pytest.raises(ConfigurationError, match="no host with a port"):
+            parse_url(wrong)
+    for wrong in ("0", "-1", "soon", "inf", "nan"):
+        with pytest.raises(ConfigurationError, match="timeout is a number of seconds"):
+            parse_url(f"redis://host?timeout={wrong}").seconds("timeout", 5.0)
+
+
 @pytest.mark.parametrize("namespace", ["", "Default", "1st", "a-b", "a" * 33, "a\n", "ä"])
 def test_a_wrong_namespace(namespace: str) -> None:
     with pytest.raises(ConfigurationError, match="namespace"):
@@ -104,5 +123,5 @@ def test_import_insession_imports_no_store() -> None:
 
 def test_every_scheme_names_a_store() -> None:
     for scheme in urls.SCHEMES:
-        url = "memory:" if scheme == "memory" else f"{scheme}:///tmp/never-opened.db"
+        url = {"memory": "memory:", "sqlite": "sqlite:///never-opened.db"}.get(scheme, f"{scheme}://localhost/0")
         assert hasattr(store_from(url, namespace="default"), "apply")

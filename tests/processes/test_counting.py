@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
 import insession
 
-from .running import sqlite_url, workers
+from .running import workers
 
 PROCESSES, TASKS = 4, 16
 
 
-async def count_up(folder: Path, increments: int) -> None:
+async def count_up(url: str, increments: int) -> None:
     """64 tasks in 4 processes."""
-    url = sqlite_url(folder)
     each = increments // (PROCESSES * TASKS)
     async with insession.connect(url) as engine:
         session = await engine.open(data={"number": 0})
@@ -31,5 +29,5 @@ async def count_up(folder: Path, increments: int) -> None:
 
 
 @pytest.mark.processes
-async def test_no_increment_is_lost(tmp_path: Path) -> None:
-    await count_up(tmp_path, 2_000)
+async def test_no_increment_is_lost(url: str) -> None:
+    await count_up(url, 2_000)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import insession
 from insession import Outcome
 
-from .running import Worker, sqlite_url
+from .running import Worker
 
 
-async def stop_work_elsewhere(folder: Path, sessions: int) -> None:
+async def stop_work_elsewhere(url: str, sessions: int) -> None:
     """Half of the sessions are interrupted one by one, the rest all at once."""
-    url = sqlite_url(folder)
     async with insession.connect(url) as engine, Worker("work", url, sessions) as worker:
         ids = [line[1] for line in await worker.until("ready")]
         assert len(ids) == sessions
@@ -34,5 +31,5 @@ async def stop_work_elsewhere(folder: Path, sessions: int) -> None:
 
 
 @pytest.mark.processes
-async def test_work_in_another_process_is_cancelled(tmp_path: Path) -> None:
-    await stop_work_elsewhere(tmp_path, 40)
+async def test_work_in_another_process_is_cancelled(url: str) -> None:
+    await stop_work_elsewhere(url, 40)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 
 import pytest
 
 import insession
 
-from .running import Worker, sqlite_url, workers
+from .running import Worker, workers
 
 PROCESSES = 3
 
 
-async def count_under_a_lock(folder: Path, callers: int, each: int) -> None:
+async def count_under_a_lock(url: str, callers: int, each: int) -> None:
     """A number that nothing guards but the lock is counted up without a loss, under rising tokens."""
-    url = sqlite_url(folder)
     async with insession.connect(url) as engine, workers(PROCESSES, "count_locked", url, callers, each) as counters:
         await asyncio.gather(*(counter.until("ready") for counter in counters))
         for counter in counters:
@@ -32,9 +30,8 @@ async def count_under_a_lock(folder: Path, callers: int, each: int) -> None:
         assert entry.data == len(counted)
 
 
-async def stop_a_holder(folder: Path, ttl: float) -> None:
+async def stop_a_holder(url: str, ttl: float) -> None:
     """A holder sleeps past its lease (SIGSTOP), somebody else gets it: the late commit is refused."""
-    url = sqlite_url(folder)
     async with insession.connect(url) as engine, Worker("hold", url, ttl) as holder:
         _, token = await holder.line()
         holder.signal(signal.SIGSTOP)
@@ -51,10 +48,10 @@ async def stop_a_holder(folder: Path, ttl: float) -> None:
 
 
 @pytest.mark.processes
-async def test_one_process_at_a_time_holds_a_lock(tmp_path: Path) -> None:
-    await count_under_a_lock(tmp_path, callers=4, each=10)
+async def test_one_process_at_a_time_holds_a_lock(url: str) -> None:
+    await count_under_a_lock(url, callers=4, each=10)
 
 
 @pytest.mark.processes
-async def test_a_late_commit_is_fenced_off(tmp_path: Path) -> None:
-    await stop_a_holder(tmp_path, ttl=0.5)
+async def test_a_late_commit_is_fenced_off(url: str) -> None:
+    await stop_a_holder(url, ttl=0.5)

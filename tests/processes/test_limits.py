@@ -40,9 +40,8 @@ async def _check(engine: insession.Engine, policy: str, opened: int) -> None:
     assert reasons == ({} if policy == "deny" else {"limit": OPENS - kinds.LIMIT})
 
 
-async def crowd_of_processes(folder: Path, policy: str, processes: int = 2) -> None:
-    """200 opens of one owner in several processes on one file."""
-    url = sqlite_url(folder, name=f"{policy.replace(' ', '_')}.db")
+async def crowd_of_processes(url: str, policy: str, processes: int = 2) -> None:
+    """200 opens of one owner in several processes on one store."""
     arguments = (url, policy.replace(" ", "_"), OPENS // processes)
     async with (
         insession.connect(url, kinds=[kinds.limited(policy)]) as engine,
@@ -59,8 +58,8 @@ async def crowd_of_processes(folder: Path, policy: str, processes: int = 2) -> N
 
 @pytest.mark.processes
 @pytest.mark.parametrize("policy", kinds.POLICIES)
-async def test_a_crowd_in_two_processes_never_exceeds_the_limit(tmp_path: Path, policy: str) -> None:
-    await crowd_of_processes(tmp_path, policy)
+async def test_a_crowd_in_two_processes_never_exceeds_the_limit(url: str, policy: str) -> None:
+    await crowd_of_processes(url, policy)
 
 
 @pytest.mark.parametrize("policy", kinds.POLICIES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +12,16 @@ from insession import EventType, State
 
 from . import kinds
 from .checking import by_id, whole_log
-from .running import DEADLINE, Worker, sqlite_url, workers
+from .running import DEADLINE, Worker, workers
 
 SURVIVORS = 2
 
 
-async def lose_a_node(folder: Path, number: int, *, ahead: float) -> None:
+async def lose_a_node(url: str, number: int, *, ahead: float) -> None:
     """Kill a process that owns sessions; two others recover them.
 
     ``ahead``: the survivors' clocks show so much more, so that nobody has to wait until the node is due.
     """
-    url = sqlite_url(folder)
     async with Worker("own", url, number) as owner:
         owned = {line[1]: line[2] for line in await owner.until("ready")}
         owner.kill()
@@ -69,5 +67,5 @@ async def _check(engine: insession.Engine, owned: dict[str, str]) -> None:
 
 
 @pytest.mark.processes
-async def test_the_sessions_of_a_dead_process_are_recovered_once(tmp_path: Path) -> None:
-    await lose_a_node(tmp_path, 20, ahead=16.0)
+async def test_the_sessions_of_a_dead_process_are_recovered_once(url: str) -> None:
+    await lose_a_node(url, 20, ahead=16.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.processes import kinds
+from tests.processes.running import sqlite_url
 from tests.processes.test_counting import count_up
 from tests.processes.test_interrupting import stop_work_elsewhere
 from tests.processes.test_killing import kill_repeatedly
@@ -51,7 +52,8 @@ async def _crowds(folder: Path) -> None:
         for policy in kinds.POLICIES:
             below = folder / str(turn)
             below.mkdir(exist_ok=True)
-            await crowd_of_processes(below, policy, processes=4)
+            url = sqlite_url(below, name=f"{policy.replace(' ', '_')}.db")
+            await crowd_of_processes(url, policy, processes=4)
 
 
 def _machine(name: str, *, full: bool) -> Callable[[Path], str]:
@@ -76,12 +78,18 @@ def parts(*, full: bool) -> list[Part]:
     each = 4 if full else 1
     return [
         Part("200 opens of one owner in 4 processes, each policy, 5 times", 20, _awaited(_crowds)),
-        Part("interrupts of 400 sessions' work elsewhere", 20, _awaited(lambda one: stop_work_elsewhere(one, 400))),
-        Part("a stopped holder's late commit", 10, _awaited(lambda one: stop_a_holder(one, 2.0))),
-        Part("a lock between 3 processes", 30, _awaited(lambda one: count_under_a_lock(one, 16, 50 * each))),
-        Part("a dead node, with its real wait", 40, _awaited(lambda one: lose_a_node(one, 200, ahead=0.0))),
+        Part(
+            "interrupts of 400 sessions' work elsewhere",
+            20,
+            _awaited(lambda one: stop_work_elsewhere(sqlite_url(one), 400)),
+        ),
+        Part("a stopped holder's late commit", 10, _awaited(lambda one: stop_a_holder(sqlite_url(one), 2.0))),
+        Part(
+            "a lock between 3 processes", 30, _awaited(lambda one: count_under_a_lock(sqlite_url(one), 16, 50 * each))
+        ),
+        Part("a dead node, with its real wait", 40, _awaited(lambda one: lose_a_node(sqlite_url(one), 200, ahead=0.0))),
         Part("a reader beside two writers", 60, _awaited(lambda one: read_while_others_write(one, 300, 50 * each))),
-        Part("10,000 increments in 4 processes", 60, _awaited(lambda one: count_up(one, 10_000 * each))),
+        Part("10,000 increments in 4 processes", 60, _awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
         Part("kill -9, 50 times", 60, _awaited(_kill)),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),

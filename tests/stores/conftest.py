@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any, Final, cast
 import pytest
 
 from insession.kernel.contract import Store
+from insession.kernel.urls import parse_url
 from insession.testing.clock import ManualClock
+from tests.servers import valkey
 
 Maker = Callable[[Path, ManualClock], Store]
 
@@ -30,13 +33,26 @@ def _sqlite(folder: Path, clock: ManualClock) -> Store:
     return cast("Store", _class("insession.stores.sqlite:SQLiteStore")(folder / "store.db", clock=clock))
 
 
-MAKERS: Final[Mapping[str, Maker]] = {"memory": _memory, "sqlite": _sqlite}
-SHARED: Final = frozenset({"sqlite"})
+def redis(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
+    """A store on the server that all tests share, in a namespace of this folder's."""
+    url = parse_url(valkey.shared().url)
+    namespace = valkey.namespace_of(folder)
+    return cast("Store", _class("insession.stores.redis:RedisStore")(url, namespace=namespace, clock=clock, **options))
+
+
+MAKERS: Final[Mapping[str, Maker]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": redis,
+    "redis-scripts": partial(redis, calls="scripts"),
+    "redis-plain": partial(redis, calls="plain scripts"),
+}
+SHARED: Final = frozenset({"sqlite", "redis", "redis-scripts", "redis-plain"})
 """Stores of which two instances may lie on the same data."""
 
 
 def _there(name: str) -> bool:
-    spec = find_spec(f"insession.stores.{name}")
+    spec = find_spec(f"insession.stores.{name.partition('-')[0]}")
     return spec is not None and spec.origin is not None
 
 

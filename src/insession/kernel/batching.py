@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreUnavailable
+from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
 from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
 
 MOST_WAITING: Final = 10_000
+WORTH_HALVING: Final = 16
+"""So many callers are sent as two batches, where two may be under way: one is prepared while the other is applied."""
 _SURE: Final = frozenset({Why.LIMIT, Why.FENCED})
 """Refusals that mean the same however often a commit was sent."""
 
@@ -46,7 +48,7 @@ class Batcher:
         self._waiting: deque[_Entry] = deque()
         self._urgent: deque[_Entry] = deque()
         self._scheduled = False
-        self._under_way = False
+        self._under_way = 0
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.batches: int = 0
@@ -66,7 +68,7 @@ class Batcher:
             raise Overloaded(f"{MOST_WAITING} operations wait for the store; let some finish, then try again")
         future: asyncio.Future[Any] = self._loop.create_future()
         queue.append((future, operations))
-        if not (self._scheduled or self._under_way):
+        if not self._scheduled and self._under_way < self._store.abreast:
             self._scheduled = True
             self._loop.call_soon(self._leave)
         return future
@@ -82,24 +84,27 @@ class Batcher:
 
     def _leave(self) -> None:
         self._scheduled = False
-        if self._under_way:
+        if self._under_way >= self._store.abreast:
             return
         entries, operations = self._next_batch()
         if not entries:
             return
-        self._under_way = True
+        self._under_way += 1
         self.batches += 1
         self.sent += len(operations)
         task = self._loop.create_task(self._run(entries, operations))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._waiting or self._urgent:
+            self._leave()
 
     def _next_batch(self) -> tuple[list[_Entry], list[Operation]]:
         entries: list[_Entry] = []
         operations: list[Operation] = []
-        most = self._store.most
-        for queue in (self._urgent, self._waiting):
-            while queue and len(operations) < most:
+        most, waiting = self._store.most, len(self._waiting)
+        left = waiting // 2 if waiting >= WORTH_HALVING and self._under_way < self._store.abreast - 1 else 0
+        for queue, rest in ((self._urgent, 0), (self._waiting, left)):
+            while len(queue) > rest and len(operations) < most:
                 entry = queue.popleft()
                 if not entry[0].cancelled():
                     entries.append(entry)
@@ -111,6 +116,9 @@ class Batcher:
             answers = await self._store.apply(operations)
         except OutcomeUnknown as error:
             await self._again(entries, error)
+        except StoreFull as error:
+            # Nothing of the batch ran, for the sake of those operations that take room.
+            await self._one_by_one(entries, error)
         except StoreUnavailable as error:
             _fail(entries, error)
         except Exception as error:
@@ -118,7 +126,7 @@ class Batcher:
         else:
             _answer(entries, answers)
         finally:
-            self._under_way = False
+            self._under_way -= 1
             if self._waiting or self._urgent:
                 self._leave()
 

@@ -88,6 +88,8 @@ class Store(Protocol):
     """The operations that never wait: an engine may call `apply_now` for these, without batch or future."""
     most: int
     """So many operations make the largest batch that one `apply` should get."""
+    abreast: int
+    """So many batches may be under way at once; their changes have the order in which `apply` was called."""
 
     async def open(self) -> None:
         """Connect and prepare; raises `StoreUnavailable` or `ConfigurationError`. Opened once."""

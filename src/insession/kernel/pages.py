@@ -18,7 +18,7 @@ def find(rows: Rows, ask: Find) -> Found:
     if ask.index in {"item", "item owner", "lease"}:
         return _find_by_key(rows, ask)
     records: list[Record] = []
-    start = _place(ask.after)
+    start = place_of(ask.after)
     for kind in kinds_of(rows, ask):
         for state in State if ask.state is None else (ask.state,):
             where = (kind, _ORDER[state])
@@ -28,7 +28,7 @@ def find(rows: Rows, ask: Find) -> Found:
             records += rows.walk(ask, kind, state, after, ask.most + 1 - len(records))
             if len(records) > ask.most:
                 page = records[: ask.most]
-                return Found(tuple(page), _cursor(page[-1]))
+                return Found(tuple(page), cursor_of(page[-1]))
     return Found(tuple(records))
 
 
@@ -66,11 +66,13 @@ def after_kind(kind: str) -> str:
     return f"{kind}|{len(State)}|inf|~"
 
 
-def _cursor(record: Record) -> str:
+def cursor_of(record: Record) -> str:
+    """Where a page goes on that ended with this record."""
     return f"{record.kind}|{_ORDER[record.state]}|{record.rank!r}|{record.id}"
 
 
-def _place(cursor: str | None) -> tuple[tuple[str, int], Place] | None:
+def place_of(cursor: str | None) -> tuple[tuple[str, int], Place] | None:
+    """Kind, number of the state, and place behind which a page begins; `InvalidInput` names ``after``."""
     if cursor is None:
         return None
     try:

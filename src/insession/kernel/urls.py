@@ -23,8 +23,17 @@ from insession.kernel.contract import Store
 SCHEMES: Final[Mapping[str, str]] = {
     "memory": "insession.stores.memory:MemoryStore",
     "sqlite": "insession.stores.sqlite:SQLiteStore",
+    "redis": "insession.stores.redis:RedisStore",
+    "rediss": "insession.stores.redis:RedisStore",
+    "valkey": "insession.stores.redis:RedisStore",
+    "valkeys": "insession.stores.redis:RedisStore",
 }
 _WORDS: Final = re.compile(r"[^0-9A-Za-z]+")
+_EXTRAS: Final[Mapping[str, str]] = {"rediss": "redis", "valkey": "redis", "valkeys": "redis"}
+"""Extras that are not named like their scheme."""
+_HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{1,5}))?")
+_LAST_PORT: Final = 65_535
+_LONGEST: Final = 86_400.0
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -35,12 +44,29 @@ class StoreURL(msgspec.Struct, frozen=True):
     path: str
     options: Mapping[str, str]
     shown: str
+    hosts: tuple[tuple[str, int | None], ...] = ()
+    """Each with its port, where one is named."""
+    user: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"StoreURL({self.shown!r})"
 
     def choice(self, name: str, choices: Collection[str], default: str) -> str:
         """An option that is one of a few words."""
         value = self.options.get(name, default).lower()
         if value not in choices:
             raise ConfigurationError(f"{self.shown}: {name} is one of {', '.join(sorted(choices))}")
+        return value
+
+    def seconds(self, name: str, default: float) -> float:
+        """An option that is a positive number of seconds."""
+        try:
+            value = float(self.options.get(name, default))
+        except ValueError:
+            value = 0.0
+        if not 0.0 < value < _LONGEST:
+            raise ConfigurationError(f"{self.shown}: {name} is a number of seconds, as in ?{name}=5")
         return value
 
     def only(self, known: Collection[str]) -> None:
@@ -79,10 +105,27 @@ def parse_url(text: str) -> StoreURL:
             unknown("store", parts.scheme or text.split("/", maxsplit=1)[0], [f"{one}:" for one in SCHEMES])
         )
     shown = text.partition("?")[0].partition("#")[0]
-    if parts.password is not None:
-        shown = shown.replace(f":{parts.password}@", ":***@")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return StoreURL(parts.scheme, unquote(parts.path), options, shown)
+    account, at, places = parts.netloc.rpartition("@")
+    user, colon, password = account.partition(":")
+    if at and colon:
+        shown = shown.replace(f":{password}@", ":***@")
+    return StoreURL(
+        parts.scheme,
+        unquote(parts.path),
+        dict(parse_qsl(parts.query, keep_blank_values=True)),
+        shown,
+        tuple(_host(place, shown) for place in places.split(",")) if places else (),
+        unquote(user) or None,
+        unquote(password) if colon else None,
+    )
+
+
+def _host(text: str, shown: str) -> tuple[str, int | None]:
+    """A host with or without a port; an IPv6 address stands in brackets."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) > _LAST_PORT:
+        raise ConfigurationError(f"{shown}: {text!r} is no host with a port, as in example.org:6379")
+    return found["host"].strip("[]"), int(found["port"]) if found["port"] else None
 
 
 def check_namespace(namespace: str) -> str:
@@ -99,7 +142,7 @@ def store_from(url: str, *, namespace: str, clock: Clock | None = None) -> Store
     try:
         found: Any = getattr(importlib.import_module(module), name)
     except ImportError as error:  # pragma: no cover - only where an extra is missing
-        extra = f"pip install 'insession[{parsed.scheme}]'"
+        extra = f"pip install 'insession[{_EXTRAS.get(parsed.scheme, parsed.scheme)}]'"
         raise ConfigurationError(f"{parsed.shown}: {error.name} is not installed; {extra}") from error
     return cast("StoreClass", found).from_url(parsed, namespace=check_namespace(namespace), clock=clock)
 

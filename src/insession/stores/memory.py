@@ -38,6 +38,7 @@ class MemoryStore:
 
     immediate: frozenset[type[Operation]] = EVERYTHING
     most = 1024
+    abreast = 1
 
     def __init__(self, *, clock: Clock | None = None, retention: int = RETENTION) -> None:
         self._clock = clock or Clock()

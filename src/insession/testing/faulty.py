@@ -44,6 +44,7 @@ class FaultyStore:
         self.store = store
         self.immediate: frozenset[type[Operation]] = store.immediate if immediate else frozenset()
         self.most: int = store.most
+        self.abreast: int = store.abreast
         self.plan: deque[Fault] = deque()
         self.trips: int = 0
         """Batches that came, whatever became of them."""

@@ -45,6 +45,7 @@ class SQLiteStore:
 
     immediate: frozenset[type[Operation]] = frozenset({Load, Find, Count})
     most = 512
+    abreast = 1
 
     def __init__(
         self,

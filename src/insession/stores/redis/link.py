@@ -1,0 +1,193 @@
+"""One connection to a server, over which calls follow one another and answers come back in their order.
+
+redis-py carries it (TLS, authentication, the protocol). It does not retry: a call whose answer was lost may have
+run, and only who sent it knows what sending it again means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from hiredis import pack_command
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from insession.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
+
+Dial = Callable[[], Awaitable[AbstractConnection]]
+"""Makes a connection, and connects it."""
+_PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2)
+"""Seconds between attempts to connect, the last one again and again."""
+
+
+class Line:
+    """One connection while it lasts. A call that is cancelled runs to its end; its answer reaches nobody."""
+
+    def __init__(self, connection: AbstractConnection, where: str, patience: float) -> None:
+        self._connection = connection
+        self._where = where
+        self._patience = patience
+        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+        self.lost: bool = False
+        self.epoch: str = secrets.token_hex(4)
+        """What the log's epoch becomes if another run of the server wrote it."""
+        self.run: str = ""
+        """Which run of the server it is,"""
+        self.version: int = 0
+        """and of which major version; Valkey says 7."""
+        self.without_functions: bool = False
+
+    async def greet(self) -> None:
+        """Ask the server who it is."""
+        info = dict(
+            line.split(":", 1) for line in (await self.ask("INFO", "server")).decode().splitlines() if ":" in line
+        )
+        self.run = info["run_id"]
+        self.version = int(info["redis_version"].split(".", 1)[0])
+
+    async def ask(self, *command: Any) -> Any:
+        """The server's answer to a command; raises what it refuses it with."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.lost:
+            raise StoreUnavailable(f"{self._where}: the connection was lost; nothing of it ran")
+        # redis-py's own asynchronous packing is written in Python, and costs more than all else of a batch.
+        packed = pack_command(command)
+        self._pending.append(future)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._connection.send_packed_command(packed, check_health=False)
+                reply = await future
+        except TimeoutError:
+            self._lose(f"no answer within {self._patience:g} s")
+            raise OutcomeUnknown(f"{self._where}: no answer within {self._patience:g} s") from None
+        except (RedisError, OSError) as error:
+            self._lose(str(error))
+            raise OutcomeUnknown(f"{self._where}: the connection broke: {error}") from error
+        if isinstance(reply, ReadOnlyError):
+            # It was the master once: whoever asks next looks for the one that is.
+            self._lose(str(reply))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def _read(self) -> None:
+        connection, pending = self._connection, self._pending
+        try:
+            while True:
+                try:
+                    reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+                except ResponseError as error:
+                    reply = error
+                future = pending.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except (RedisError, OSError, IndexError) as error:
+            self._lose(str(error))
+
+    def _lose(self, why: str) -> None:
+        """Nothing more comes over it: every answer that is still out is lost."""
+        if self.lost:
+            return
+        self.lost = True
+        while self._pending:
+            future = self._pending.popleft()
+            if not future.done():
+                future.set_exception(OutcomeUnknown(f"{self._where}: the connection was lost: {why}"))
+                future.exception()  # a caller that broke off does not fetch it
+
+    async def close(self) -> None:
+        """Give it up."""
+        self._lose("closed")
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.disconnect(nowait=True)
+
+
+class Link:
+    """A line that is made anew when it was lost."""
+
+    def __init__(self, dial: Dial, where: str, patience: float) -> None:
+        self._dial = dial
+        self._where = where
+        self._patience = patience
+        self._line: Line | None = None
+        self._making = asyncio.Lock()
+        self._closed = False
+
+    async def line(self) -> Line:
+        """A line to the server; `StoreUnavailable` if there is none in time."""
+        line = self._line
+        if line is not None and not line.lost:
+            return line
+        async with self._making:
+            if self._line is None or self._line.lost:
+                await self._drop()
+                self._line = await self._made()
+            return self._line
+
+    async def open(self) -> Line:
+        """The first line; a server that is not there now is not waited for."""
+        async with self._making:
+            self._line = await self._attempt(self._patience)
+            return self._line
+
+    async def close(self) -> None:
+        """Give the line up, and make no other."""
+        self._closed = True
+        await self._drop()
+
+    async def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
+
+    async def _made(self) -> Line:
+        loop = asyncio.get_running_loop()
+        end, attempt = loop.time() + self._patience, 0
+        while True:
+            if self._closed:
+                raise StoreUnavailable(f"{self._where}: the store is not open")
+            try:
+                return await self._attempt(max(end - loop.time(), 0.001))
+            except StoreUnavailable:
+                pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
+                attempt += 1
+                if loop.time() + pause >= end:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _attempt(self, seconds: float) -> Line:
+        line: Line | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                line = Line(await self._dial(), self._where, self._patience)
+                await line.greet()
+        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+            await _given_up(line)
+            raise ConfigurationError(f"{self._where}: the server refuses this user: {error}") from error
+        except (RedisError, OSError, TimeoutError, OutcomeUnknown) as error:
+            await _given_up(line)
+            saying = f"no answer within {self._patience:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise StoreUnavailable(f"{self._where}: cannot be reached: {saying}") from error
+        except BaseException:
+            await _given_up(line)
+            raise
+        return line
+
+
+async def _given_up(line: Line | None) -> None:
+    if line is not None:
+        await line.close()

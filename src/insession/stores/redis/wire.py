@@ -1,0 +1,306 @@
+"""Operations as arguments of one call, and its reply as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+from insession.errors import InvalidInput
+from insession.kernel.limits import Limit
+from insession.kernel.operations import (
+    Acquire,
+    Answer,
+    Commit,
+    Count,
+    Counted,
+    Done,
+    End,
+    Ends,
+    Find,
+    Found,
+    Granted,
+    Guard,
+    LeaseView,
+    Load,
+    Loaded,
+    Operation,
+    Patch,
+    Purge,
+    Put,
+    Refused,
+    Release,
+    Released,
+    Renew,
+    Touch,
+    Touched,
+    Waiting,
+    Why,
+)
+from insession.kernel.pages import cursor_of, place_of
+from insession.kernel.record import Item, Record, State
+
+from .records import CODES, EVENT_CODES, envelope, item_of, optional, record_of
+
+Argument = str | bytes | int
+_WHY: Final = tuple(Why)
+_GUARDS: Final = {
+    Guard.ANY: "n",
+    Guard.ABSENT: "a",
+    Guard.VERSION: "v",
+    Guard.LIVE: "l",
+    Guard.DUE: "d",
+    Guard.ENDED: "e",
+    Guard.SAME: "s",
+}
+_RULES: Final = {"deny": "deny", "oldest": "oldest", "least recently used": "used"}
+_TEXTS: Final = frozenset({"owner", "node", "reason", "stopped"})
+
+
+class Failed(Exception):
+    """One operation failed on the server, alone; the message is the server's."""
+
+
+def grows(operation: Operation) -> bool:
+    """Whether it takes room of its own: what is refused when the server has none left."""
+    if type(operation) is not Commit:
+        return False
+    return any(
+        part.data is not None or (isinstance(part, Patch) and part.record is not None) for part in operation.patches
+    )
+
+
+def arguments(operations: Sequence[Operation], retention: float) -> list[Argument]:
+    """The arguments that say what to do."""
+    said: list[Argument] = []
+    for operation in operations:
+        letter, encode = _ENCODERS[type(operation)]
+        if letter == "C" and _alone(operation):
+            letter, encode = "O", _commit_one
+        mine = encode(operation)
+        if letter == "P":
+            mine.append(repr(retention))
+        said += (letter, len(mine), *mine)
+    return said
+
+
+def _load(load: Load) -> list[Argument]:
+    return [len(load.keys), *load.keys, optional(load.under)]
+
+
+def _alone(commit: Any) -> bool:
+    """Whether a commit is of one record, without limits and fence: what nearly all of them are."""
+    parts = commit.patches
+    return len(parts) == 1 and type(parts[0]) is Patch and not commit.limits and commit.fence is None
+
+
+def _commit_one(commit: Commit) -> list[Argument]:
+    patch = cast("Patch", commit.patches[0])
+    new, data, fields = patch.record, patch.data, patch.fields
+    head = b""
+    if new is not None:
+        head, data, fields = envelope(new), new.data, None
+    event = patch.event
+    said: list[Argument] = [
+        *(repr(commit.at), commit.change, commit.node, "1" if commit.again else "0"),
+        *(patch.id, _GUARDS[patch.guard], patch.version, head),
+        *(("0", b"") if data is None else ("1", data)),
+        *("" if event is None else EVENT_CODES[event], optional(patch.reason)),
+    ]
+    if fields:
+        for name, value in fields.items():
+            said += (name, _field(name, value))
+    return said
+
+
+def _commit(commit: Commit) -> list[Argument]:
+    parts, fence = commit.patches, commit.fence
+    if len(parts) > 1 and len({part.key if isinstance(part, Put) else part.id for part in parts}) < len(parts):
+        raise InvalidInput("patches", "name one record or item twice")
+    said: list[Argument] = [repr(commit.at), commit.change, commit.node, int(commit.again)]
+    said += (0, "", "", 0) if fence is None else (1, fence.lease, fence.ticket, fence.token)
+    said.append(len(commit.limits))
+    for limit in commit.limits:
+        said += _limit(limit)
+    said.append(len(parts))
+    for part in parts:
+        said += _put(part) if isinstance(part, Put) else _patch(part)
+    return said
+
+
+def _limit(limit: Limit) -> tuple[Argument, ...]:
+    return (limit.most, limit.over, _RULES[limit.then])
+
+
+def _patch(patch: Patch) -> list[Argument]:
+    new, data, fields = patch.record, patch.data, patch.fields
+    if new is not None:
+        head, data, fields = envelope(new), new.data, None
+    else:
+        head = b""
+    said: list[Argument] = ["r", patch.id, _GUARDS[patch.guard], patch.version, head]
+    said += (0, b"") if data is None else (1, data)
+    said += (EVENT_CODES[patch.event] if patch.event is not None else "", optional(patch.reason))
+    said.append(len(fields) if fields else 0)
+    for name, value in fields.items() if fields else ():
+        said += (name, _field(name, value))
+    return said
+
+
+def _field(name: str, value: Any) -> Argument:
+    if name in _TEXTS:
+        return optional(value)
+    if isinstance(value, State):
+        return CODES[value]
+    if isinstance(value, bool):
+        return int(value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _put(put: Put) -> list[Argument]:
+    said: list[Argument] = ["i", put.key, _GUARDS[put.guard], put.version]
+    said += (0, b"") if put.data is None else (1, put.data)
+    said += (optional(put.owner), repr(put.expires))
+    return said
+
+
+def _end(end: End) -> list[Argument]:
+    pick, ending = end.pick, end.ending
+    return [
+        *(pick.index, pick.value or "", pick.kind or "", pick.most, repr(pick.before)),
+        *(repr(ending.at), CODES[ending.state], optional(ending.reason), _GUARDS[ending.guard]),
+        *(ending.change, ending.node),
+    ]
+
+
+def _touch(touch: Touch) -> list[Argument]:
+    return [touch.id, repr(touch.at), repr(touch.window), repr(touch.before)]
+
+
+def _acquire(ask: Acquire) -> list[Argument]:
+    return [
+        *(ask.lease, ask.ticket, repr(ask.at), repr(ask.ttl), ask.permits, "" if ask.queue is None else ask.queue),
+        *((0, b"") if ask.note is None else (1, ask.note)),
+        *(int(ask.displace), repr(ask.grace), int(ask.take), int(ask.again), ask.node),
+    ]
+
+
+def _renew(ask: Renew) -> list[Argument]:
+    fence = ask.fence
+    return [fence.lease, fence.ticket, fence.token, repr(ask.at), repr(ask.ttl), int(ask.take)]
+
+
+def _release(ask: Release) -> list[Argument]:
+    return [ask.lease, ask.ticket, repr(ask.at), int(ask.unless_waited)]
+
+
+def _state(state: State | None) -> Argument:
+    return "" if state is None else CODES[state]
+
+
+def _find(ask: Find) -> list[Argument]:
+    said: list[Argument] = [ask.index, ask.value or "", ask.kind or "", _state(ask.state), ask.most]
+    if ask.index in {"item", "item owner", "lease"}:
+        return [*said, "", "", "", ask.after or ""]
+    start = place_of(ask.after)
+    if start is None:
+        return [*said, "", "", "", ""]
+    (kind, state), (rank, session_id) = start
+    return [*said, kind, state, repr(rank), session_id]
+
+
+def _count(ask: Count) -> list[Argument]:
+    return [ask.index, ask.value or "", ask.kind or "", _state(ask.state)]
+
+
+def _purge(ask: Purge) -> list[Argument]:
+    count: Argument = "" if ask.count is None else ask.count
+    return [repr(ask.before), ask.kind or "", count, optional(ask.owner), ask.most]
+
+
+_ENCODERS: Final[dict[type[Any], tuple[str, Callable[[Any], list[Argument]]]]] = {
+    Load: ("L", _load),
+    Commit: ("C", _commit),
+    End: ("E", _end),
+    Touch: ("T", _touch),
+    Acquire: ("A", _acquire),
+    Renew: ("R", _renew),
+    Release: ("G", _release),
+    Find: ("F", _find),
+    Count: ("N", _count),
+    Purge: ("P", _purge),
+}
+
+
+def answers(operations: Sequence[Operation], replies: Sequence[Any]) -> list[Answer]:
+    """What the call answered. Raises `Failed` where an operation failed on the server."""
+    given: list[Answer] = []
+    for operation, reply in zip(operations, replies, strict=True):
+        if reply[0] > 0:
+            given.append(_DECODERS[type(operation)](operation, reply))
+        elif reply[0] == 0:
+            given.append(_refused(reply))
+        else:
+            raise Failed(reply[1].decode(errors="replace"))
+    return given
+
+
+def _refused(reply: Sequence[Any]) -> Refused:
+    if len(reply) == 2:  # noqa: PLR2004
+        return Refused(_WHY[reply[1]])
+    return Refused(_WHY[reply[1]], _entry(reply[2].decode(), reply[3]))
+
+
+def _entry(key: str, raw: bytes) -> Record | Item:
+    return item_of(key, raw) if "/" in key else record_of(key, raw)
+
+
+def _loaded(load: Load, reply: Sequence[Any]) -> Loaded:
+    found = [None if raw is None else _entry(key, raw) for key, raw in zip(load.keys, reply[1], strict=True)]
+    under = reply[2]
+    if not under:
+        return Loaded(tuple(found))
+    items = [item_of(key.decode(), raw) for key, raw in zip(under[::2], under[1::2], strict=True)]
+    return Loaded(tuple(found), tuple(items), reply[3] == 1)
+
+
+def _ends(_: End, reply: Sequence[Any]) -> Ends:
+    return Ends(tuple([one.decode() for one in reply[1]]), tuple(reply[2]), reply[3] == 1, float(reply[4]))
+
+
+def _lease(_: Acquire | Renew | Release, reply: Sequence[Any]) -> Answer:
+    if reply[0] == 1:
+        return Granted(reply[1], float(reply[2]), tuple(reply[3]))
+    if reply[0] == 2:  # noqa: PLR2004
+        return Waiting(float(reply[1]), reply[2], reply[3] == 1)
+    return Released(done=reply[1] == 1, next=None if reply[2] is None else reply[2].decode())
+
+
+def _found(ask: Find, reply: Sequence[Any]) -> Found:
+    more = reply[2] == 1
+    if ask.index == "lease":
+        views = tuple([LeaseView(name.decode(), _names(held), _names(waiting)) for name, held, waiting in reply[1]])
+        return Found(views, views[-1].name if more else None)
+    raw = reply[1]
+    if ask.index in {"item", "item owner"}:
+        items = tuple([item_of(key.decode(), one) for key, one in zip(raw[::2], raw[1::2], strict=True)])
+        return Found(items, items[-1].key if more else None)
+    records = tuple([record_of(key.decode(), one) for key, one in zip(raw[::2], raw[1::2], strict=True)])
+    return Found(records, cursor_of(records[-1]) if more else None)
+
+
+def _names(raw: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple([name.decode() for name in raw])
+
+
+_DECODERS: Final[dict[type[Any], Callable[[Any, Any], Answer]]] = {
+    Load: _loaded,
+    Commit: lambda _, reply: Done(tuple(reply[1])),
+    End: _ends,
+    Touch: lambda _, reply: Touched(float(reply[1])),
+    Acquire: _lease,
+    Renew: _lease,
+    Release: _lease,
+    Find: _found,
+    Count: lambda _, reply: Counted(reply[1]),
+    Purge: lambda _, reply: Counted(reply[1], reply[2] == 1),
+}

