@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
+from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, Final, cast
 import pytest
 
 from insession.kernel.contract import Store
-from insession.kernel.urls import parse_url
+from insession.kernel.urls import parse_url, store_from
 from insession.testing.clock import ManualClock
 from tests.servers import valkey
+from tests.servers.postgres import shared_server
 
 Maker = Callable[[Path, ManualClock], Store]
 
@@ -40,14 +42,21 @@ def redis(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
     return cast("Store", _class("insession.stores.redis:RedisStore")(url, namespace=namespace, clock=clock, **options))
 
 
+def _postgres(folder: Path, clock: ManualClock) -> Store:
+    # The folder is of one test, and so is the schema.
+    schema = f"s{blake2b(bytes(folder), digest_size=8).hexdigest()}"
+    return store_from(shared_server().url(schema), namespace="default", clock=clock)
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": redis,
     "redis-scripts": partial(redis, calls="scripts"),
     "redis-plain": partial(redis, calls="plain scripts"),
+    "postgres": _postgres,
 }
-SHARED: Final = frozenset({"sqlite", "redis", "redis-scripts", "redis-plain"})
+SHARED: Final = frozenset(MAKERS) - {"memory"}
 """Stores of which two instances may lie on the same data."""
 
 

@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from insession.kernel.contract import Store
+from insession.kernel.urls import store_from
 from insession.stores.sealed import Keys, SealedStore
 from insession.testing.clock import ManualClock
 from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, StoreMachine, run, run_machine
 from tests.met import record_states
+from tests.servers.postgres import fresh_schema, shared_server
 
 from .conftest import THERE, redis
 
@@ -50,6 +52,13 @@ class PlainMachine(RedisMachine):
     options: ClassVar[dict[str, Any]] = {"calls": "plain scripts"}
 
 
+class PostgresMachine(StoreMachine):
+    """The machine over PostgreSQL, a schema for each run."""
+
+    def make_store(self, clock: ManualClock) -> Store:
+        return store_from(shared_server().url(fresh_schema()), namespace="default", clock=clock)
+
+
 MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "memory": MemoryMachine,
     "sqlite": SQLiteMachine,
@@ -58,6 +67,7 @@ MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "redis": RedisMachine,
     "redis-scripts": ScriptsMachine,
     "redis-plain": PlainMachine,
+    "postgres": PostgresMachine,
 }
 VARIANTS: Final = ("redis-scripts", "redis-plain")
 EXAMPLES: Final = int(os.environ.get("INSESSION_MACHINE_EXAMPLES", "60"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from insession.errors import ConfigurationError, InsessionError, StoreUnavailable
+from insession.errors import ConfigurationError, InsessionError
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore

@@ -76,9 +76,7 @@ class TestValidated:
 
 @pytest.mark.requirement("M64", "M84")
 @pytest.mark.parametrize("call", CALLS)
-async def test_anybody_passes_where_nothing_is_validated(
-    managers: Managers, any_store: str | None, call: str
-) -> None:
+async def test_anybody_passes_where_nothing_is_validated(managers: Managers, any_store: str | None, call: str) -> None:
     manager = await managers({"validate_session_ownership": False}, any_store)
     session = await manager.create_session(hardware_id=OWNER)
     assert await CALLS[call](manager, session["session_id"], OTHER)

@@ -27,11 +27,13 @@ SCHEMES: Final[Mapping[str, str]] = {
     "rediss": "insession.stores.redis:RedisStore",
     "valkey": "insession.stores.redis:RedisStore",
     "valkeys": "insession.stores.redis:RedisStore",
+    "postgresql": "insession.stores.postgres:PostgresStore",
+    "postgres": "insession.stores.postgres:PostgresStore",
 }
 _WORDS: Final = re.compile(r"[^0-9A-Za-z]+")
-_EXTRAS: Final[Mapping[str, str]] = {"rediss": "redis", "valkey": "redis", "valkeys": "redis"}
+_EXTRAS: Final[Mapping[str, str]] = {"rediss": "redis", "valkey": "redis", "valkeys": "redis", "postgresql": "postgres"}
 """Extras that are not named like their scheme."""
-_HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{1,5}))?")
+_HOST: Final = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.%]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>[0-9]{1,5}))?")
 _LAST_PORT: Final = 65_535
 _LONGEST: Final = 86_400.0
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -121,11 +123,11 @@ def parse_url(text: str) -> StoreURL:
 
 
 def _host(text: str, shown: str) -> tuple[str, int | None]:
-    """A host with or without a port; an IPv6 address stands in brackets."""
+    """A host with or without a port; an IPv6 address stands in brackets (RFC 3986, section 3.2.2)."""
     found = _HOST.fullmatch(text)
-    if found is None or int(found["port"] or 0) > _LAST_PORT:
+    if found is None or not 1 <= int(found["port"] or 1) <= _LAST_PORT:
         raise ConfigurationError(f"{shown}: {text!r} is no host with a port, as in example.org:6379")
-    return found["host"].strip("[]"), int(found["port"]) if found["port"] else None
+    return unquote(found["address"] or found["name"]), int(found["port"]) if found["port"] else None
 
 
 def check_namespace(namespace: str) -> str:

@@ -101,7 +101,7 @@ class Call:
             work.add_done_callback(self._too_late)
 
     def _why_cancelled(self) -> str:
-        """grpc does not say: the deadline, where the time is up.
+        """Grpc does not say: the deadline, where the time is up.
 
         The client gives up at its deadline, a way to here earlier than ours; ours was rounded up by at most 1 % (the
         gRPC wire format's timeout has few digits here).

@@ -57,6 +57,7 @@ class SealedStore:
         self.store: Store = store
         self.immediate: frozenset[type[Operation]] = store.immediate
         self.most: int = store.most
+        self.abreast: int = store.abreast
         self._keys = keys
         self._seals: Seals | None = None if keys is None else Seals(keys)
         self._told: set[str] = set()

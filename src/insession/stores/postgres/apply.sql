@@ -1,0 +1,175 @@
+-- The one call of a batch: it takes its locks in one order, applies operation after operation, and writes the log last.
+
+CREATE FUNCTION @log(events @event[], handed_on boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+-- From here to the commit nobody else gives out positions, so that they become visible in their order.
+DECLARE
+    last bigint;
+BEGIN
+    UPDATE @state AS s
+    SET position = s.position + cardinality(events), handed = s.handed + handed_on::integer
+    RETURNING s.position INTO last;
+    INSERT INTO @events
+    SELECT last - cardinality(events) + e.n, e.type, e.time, e.id, e.kind, e.owner, e.version, e.reason, e.change, e.node
+    FROM unnest(events) WITH ORDINALITY AS e(type, time, id, kind, owner, version, reason, change, node, n);
+END $$;
+
+CREATE FUNCTION @lock(space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[])
+RETURNS void
+LANGUAGE plpgsql AS $$
+-- Names of what may not be there yet (sorted), then the sessions that are, in the order of their ids: those named by
+-- the batch, and the members of limits. What walks over an index takes the namespace alone instead, since no order fits.
+BEGIN
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock(space);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(space);
+    END IF;
+    PERFORM pg_advisory_xact_lock(n) FROM unnest(names) AS n;
+    IF cardinality(owners) > 0 THEN
+        ids := ids || ARRAY(
+            SELECT s.id FROM unnest(owners, kinds) AS o(owner, kind) JOIN @sessions AS s
+                ON s.owner = o.owner AND s.kind = o.kind AND s.state = 0
+        );
+    END IF;
+    IF cardinality(ids) > 1 THEN
+        PERFORM FROM @sessions AS s WHERE s.id = ANY (ids) ORDER BY s.id FOR NO KEY UPDATE;
+    END IF;
+END $$;
+
+CREATE FUNCTION @load(place integer, ask @load) RETURNS SETOF @line
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    line @line;
+    rec @sessions;
+    one @items;
+    name text;
+    size bigint := 0;
+BEGIN
+    line.place := place;
+    line.code := 2;
+    FOREACH name IN ARRAY ask.keys LOOP
+        IF strpos(name, '/') > 0 THEN
+            SELECT * INTO one FROM @items AS i WHERE i.key = name;
+            line.item := one;
+            IF one.key IS NULL THEN line.item := NULL; END IF;
+        ELSE
+            SELECT * INTO rec FROM @sessions AS s WHERE s.id = name;
+            line.session := rec;
+            IF rec.id IS NULL THEN line.session := NULL; END IF;
+        END IF;
+        RETURN NEXT line;
+        line.item := NULL;
+        line.session := NULL;
+    END LOOP;
+    IF ask.under IS NULL THEN RETURN; END IF;
+    line.code := 3;
+    FOR one IN SELECT * FROM @items AS i WHERE i.key >= ask.under AND i.key < ask.beyond ORDER BY i.key LOOP
+        line.more := size > 0 AND size + octet_length(one.data) > 1048576;
+        size := size + greatest(1, octet_length(one.data));
+        IF line.more THEN
+            line.item := NULL;
+            RETURN NEXT line;
+            RETURN;
+        END IF;
+        line.item := one;
+        RETURN NEXT line;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION @apply(
+    server_clock boolean, space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[],
+    plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
+    asks @ask[], pages @page[], purges @purging[]
+) RETURNS SETOF @line
+LANGUAGE plpgsql AS $$
+DECLARE
+    -- How many of each have been applied.
+    l integer := 0;
+    c integer := 0;
+    p integer := 1;
+    e integer := 0;
+    t integer := 0;
+    a integer := 0;
+    f integer := 0;
+    u integer := 0;
+    by_server double precision;
+    outcome @outcome;
+    line @line;
+    event @event;
+    events @event[] := '{}';
+    types text[] := '{}';
+    handed boolean := false;
+BEGIN
+    IF space IS NOT NULL THEN PERFORM @lock(space, alone, names, ids, owners, kinds); END IF;
+    IF server_clock THEN by_server := extract(epoch FROM clock_timestamp()); END IF;
+    FOR place IN 1 .. cardinality(plan) LOOP
+        outcome := NULL;
+        CASE plan[place]
+            WHEN 1 THEN
+                l := l + 1;
+                RETURN QUERY SELECT * FROM @load(place, loads[l]);
+                CONTINUE;
+            WHEN 2 THEN
+                c := c + 1;
+                IF (commits[c]).parts = 1 AND NOT (parts[p]).item THEN
+                    outcome := @commit_one(commits[c], parts[p], by_server);
+                ELSE
+                    outcome := @commit(commits[c], parts, p, by_server);
+                END IF;
+                p := p + (commits[c]).parts;
+            WHEN 3 THEN
+                e := e + 1;
+                outcome := CASE WHEN (endings[e]).pick = 0 THEN @end_by_id(endings[e]) ELSE @end(endings[e]) END;
+            WHEN 4 THEN
+                t := t + 1;
+                outcome.line := @touch(touches[t]);
+            WHEN 5 THEN
+                a := a + 1;
+                outcome := @asked(asks[a], coalesce(by_server, (asks[a]).at));
+            WHEN 6 THEN
+                f := f + 1;
+                IF (pages[f]).pick BETWEEN 7 AND 9 THEN
+                    RETURN QUERY SELECT * FROM @find_by_key(place, pages[f]);
+                ELSE
+                    RETURN QUERY SELECT * FROM @find(place, pages[f]);
+                END IF;
+                CONTINUE;
+            WHEN 7 THEN
+                f := f + 1;
+                line := NULL;
+                line.code := 13;
+                line.numbers := ARRAY[@count(pages[f])];
+                outcome.line := line;
+            WHEN 8 THEN
+                u := u + 1;
+                -- It may forget what this batch has written.
+                IF cardinality(events) > 0 THEN
+                    types := types || ARRAY(SELECT g.type FROM unnest(events) AS g);
+                    PERFORM @log(events, false);
+                    events := '{}';
+                END IF;
+                outcome.line := @purge(purges[u], by_server);
+        END CASE;
+        handed := handed OR coalesce(outcome.handed, false);
+        IF outcome.events IS NOT NULL THEN events := events || outcome.events; END IF;
+        line := outcome.line;
+        line.place := place;
+        RETURN NEXT line;
+    END LOOP;
+    IF cardinality(events) > 0 OR handed THEN PERFORM @log(events, handed); END IF;
+    IF cardinality(events) + cardinality(types) > 0 OR handed THEN
+        line := NULL;
+        line.place := 0;
+        line.code := 14;
+        line.names := ARRAY(SELECT DISTINCT y FROM unnest(types || ARRAY(SELECT g.type FROM unnest(events) AS g)) AS y);
+        line.more := handed;
+        RETURN NEXT line;
+    END IF;
+END $$;
+
+CREATE FUNCTION @asked(ask @ask, t double precision) RETURNS @outcome
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN CASE ask.what WHEN 0 THEN @acquire(ask, t) WHEN 1 THEN @renew(ask, t) ELSE @release(ask, t) END;
+END $$;

@@ -1,0 +1,199 @@
+"""Connections to the server, and what its errors mean to whoever sent a batch.
+
+Not asyncpg's own pool: that one sends a second statement whenever a connection is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import asyncpg
+import msgspec
+
+from insession.errors import ConfigurationError, OutcomeUnknown, StoreError, StoreUnavailable
+
+_AGAIN: Final = frozenset({"40001", "40P01", "23505"})
+"""The transaction was in another's way (23505: both opened the same id) and nothing of it remains: it is sent again."""
+_LOST: Final = ("08", "57P01", "57P02", "57P05")
+"""The connection ends; a transaction may have committed before."""
+_REFUSED: Final = ("25006", "53", "57P03", "57014", "55P03", "58")
+"""The server cannot do it now, and has not."""
+_WRONG: Final = ("28", "3D", "42501", "0A")
+"""It will never do it."""
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+Row = Sequence[Any]
+SSL = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server is, who asks, and how. None: as libpq's environment variables say, or its defaults."""
+
+    hosts: tuple[tuple[str, int | None], ...] = ()
+    user: str | None = None
+    password: str | None = None
+    database: str | None = None
+    ssl: SSL | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.hosts}, {self.database})"
+
+    async def connect(self, seconds: float, *, statements: int) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection; of several hosts, to the first that takes writes."""
+        options: dict[str, Any] = {
+            "host": [host for host, _ in self.hosts] or None,
+            "port": [port or 5432 for _, port in self.hosts] or None,
+            "target_session_attrs": "read-write" if len(self.hosts) > 1 else None,
+        }
+        return await asyncpg.connect(
+            user=self.user,
+            password=self.password,
+            database=self.database,
+            ssl=self.ssl,
+            timeout=seconds,
+            statement_cache_size=statements,
+            **options,
+        )
+
+
+class Connections:
+    """A few connections, made when they are wanted.
+
+    ``timeout`` bounds every call, in seconds. ``prepared``: whether a connection keeps its server for as long as
+    it lasts; behind PgBouncer in transaction mode it does not, and a call is a transaction of several trips.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        shown: str,
+        *,
+        most: int,
+        timeout: float,
+        prepared: bool,
+        prepare: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[None]],
+    ) -> None:
+        self._address = address
+        self._shown = shown
+        self._timeout = timeout
+        self._prepared = prepared
+        self._prepare = prepare
+        self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
+        self._free = asyncio.Semaphore(most)
+        self.closed: bool = False
+
+    async def fetch(self, sql: str, *arguments: Any, safe: bool) -> Sequence[Row]:
+        """The rows of one statement; ``safe``: sent twice it does no harm."""
+        try:
+            async with asyncio.timeout(self._timeout), self._free:
+                return await self._fetched(sql, arguments, safe=safe)
+        except TimeoutError as error:
+            waited = f"{self._shown}: no answer within {self._timeout:g} s"
+            raise (StoreUnavailable if safe else OutcomeUnknown)(waited) from error
+
+    async def _fetched(self, sql: str, arguments: Sequence[Any], *, safe: bool) -> Sequence[Row]:
+        pause = _FIRST_PAUSE
+        while True:
+            connection = await self._connection()
+            try:
+                return await self._run(connection, sql, arguments)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                again = safe and is_lost(error)
+                if not again and getattr(error, "sqlstate", None) not in _AGAIN:
+                    raise self.failure(error) from error
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - nothing is kept secret by it
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _run(
+        self, connection: asyncpg.Connection[asyncpg.Record], sql: str, arguments: Sequence[Any]
+    ) -> Sequence[Row]:
+        done = False
+        try:
+            if self._prepared:
+                rows: Sequence[Any] = await connection.fetch(sql, *arguments)
+            else:
+                async with connection.transaction():
+                    rows = await connection.fetch(sql, *arguments)
+            done = True
+        except asyncpg.PostgresError as error:
+            done = not is_lost(error)
+            raise
+        finally:
+            # Whose caller went away might still get an answer, which must not be taken for the next one's.
+            if done and not connection.is_closed() and not self.closed:
+                self._idle.append(connection)
+            else:
+                connection.terminate()
+        return rows
+
+    async def _connection(self) -> asyncpg.Connection[asyncpg.Record]:
+        """One that is idle, or a new one; a server that restarts is waited for."""
+        pause = _FIRST_PAUSE
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    return connection
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self.connect()
+            except TimeoutError as error:
+                raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error
+            except StoreUnavailable:
+                if pause >= _LONGEST_PAUSE:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection of one's own."""
+        if self.closed:
+            raise StoreUnavailable(f"{self._shown}: the store is not open")
+        connection = None
+        try:
+            connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0)
+            await self._prepare(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            if connection is not None:
+                connection.terminate()
+            failure = self.failure(error)
+            # Nothing was asked for yet.
+            raise StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure from error
+        except BaseException:
+            if connection is not None:
+                connection.terminate()
+            raise
+        return connection
+
+    def failure(self, error: Exception) -> Exception:
+        """What an error means to whoever asked. The server's own words may hold data, so they are not passed on."""
+        state = getattr(error, "sqlstate", None) or ""
+        said = f"{self._shown}: {type(error).__name__}{f' ({state})' if state else ''}"
+        if is_lost(error):
+            return OutcomeUnknown(f"{said}: the connection was lost before the answer came")
+        if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, asyncpg.DataError):
+            return StoreUnavailable(f"{said}: the connection is closed")
+        if state.startswith(_WRONG):
+            return ConfigurationError(f"{said}: the server refuses this user, database or statement")
+        if isinstance(error, OSError | asyncpg.InternalClientError) or state.startswith(_REFUSED):
+            return StoreUnavailable(f"{said}: the server cannot be reached, or cannot do it now")
+        return StoreError(f"{said}: the server refused it, and nothing of it was done")
+
+    async def close(self) -> None:
+        """Close what is idle; what is under way closes when it is done."""
+        self.closed = True
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(Exception):
+                await connection.close(timeout=1.0)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the connection ended while an answer was waited for."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_LOST)
+    return isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError)

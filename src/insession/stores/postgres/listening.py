@@ -1,0 +1,151 @@
+"""Telling other processes what became visible, and hearing it from them.
+
+`NOTIFY` goes out after the commit: inside of it, it would queue the commits of the whole database. A process that
+dies in between tells nobody, so a slow look is the net.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
+
+from insession.errors import InsessionError
+from insession.kernel.events import EventType
+
+from .connections import Connections
+from .schema import Schema
+
+SLOW: Final = 1.0
+"""Without any sign we look so often, in seconds."""
+_FIRST_PAUSE: Final = 0.05
+_NOTIFY: Final = "SELECT pg_notify($1, $2)"
+_TYPES: Final = {one.value: one for one in EventType}
+Tell = Callable[[Collection[EventType] | None, bool], None]
+
+
+class Listening:
+    """One connection that listens, and the signals that go out. ``tell`` sets wakers of these types (None: all)."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        direct: Connections | None,
+        schema: Schema,
+        tell: Tell,
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._connections = connections
+        self._direct = direct
+        self._schema = schema
+        self._tell = tell
+        self._wanted = wanted
+        self._self = uuid.uuid4().hex[:12]
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lost = asyncio.Event()
+        self._types: set[str] = set()
+        self._handed = False
+        self._sending: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sight: tuple[Any, ...] | None = None
+
+    async def open(self) -> None:
+        """Listen from now on."""
+        if self._direct is not None:
+            await self._listen(self._direct)
+            self._tasks.append(asyncio.create_task(self._keep_listening(self._direct), name="insession-listen"))
+        self._tasks.append(asyncio.create_task(self._look_now_and_then(), name="insession-look"))
+
+    async def close(self) -> None:
+        """Send what waits, and stop."""
+        if self._sending is not None:
+            with suppress(Exception):
+                await self._sending
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connection is not None:
+            with suppress(Exception):
+                await self._connection.close(timeout=1.0)
+
+    def tell(self, types: Collection[str], *, handed: bool) -> None:
+        """Something of ours became visible: whoever waits here is told at once, others by the next signal."""
+        self._tell([_TYPES[one] for one in types], handed)
+        self._types.update(types)
+        self._handed = self._handed or handed
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send(), name="insession-notify")
+
+    async def _send(self) -> None:
+        try:
+            while self._types or self._handed:
+                payload = f"{self._self} {'1' if self._handed else '0'} {','.join(sorted(self._types))}"
+                self._types.clear()
+                self._handed = False
+                # Whom this does not reach looks now and then.
+                with suppress(InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await self._notify(payload)
+        finally:
+            self._sending = None
+
+    async def _notify(self, payload: str) -> None:
+        connection = self._connection
+        if connection is not None and not connection.is_closed():
+            await connection.execute(_NOTIFY, self._schema.channel, payload, timeout=SLOW)
+        else:
+            await self._connections.fetch(_NOTIFY, self._schema.channel, payload, safe=True)
+
+    async def _listen(self, direct: Connections) -> None:
+        self._lost.clear()
+        connection = await direct.connect()
+        try:
+            connection.add_termination_listener(lambda _: self._lost.set())
+            await connection.add_listener(self._schema.channel, self._heard)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+
+    async def _keep_listening(self, direct: Connections) -> None:
+        pause = _FIRST_PAUSE
+        while not direct.closed:
+            await self._lost.wait()
+            self._connection = None
+            try:
+                await self._listen(direct)
+                pause = _FIRST_PAUSE
+            except (InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                self._lost.set()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, SLOW)
+            else:
+                # Nobody knows what was said meanwhile.
+                self._tell(None, True)
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        sender, _, rest = str(payload).partition(" ")
+        if sender == self._self:
+            return
+        handed, _, types = rest.partition(" ")
+        known = [_TYPES[one] for one in types.split(",") if one in _TYPES]
+        self._tell(known, handed == "1")
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SLOW)
+            if not self._wanted():
+                self._sight = None
+                continue
+            # What cannot be looked at now can be later; whoever waits has his own deadline.
+            with suppress(InsessionError):
+                await self._look()
+
+    async def _look(self) -> None:
+        (row,) = await self._connections.fetch(self._schema.sight, safe=True)
+        before, self._sight = self._sight, tuple(row)
+        if before != self._sight:
+            self._tell(None, True)
