@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -79,7 +78,7 @@ class Connections:
     ) -> None:
         self._address = address
         self._shown = shown
-        self._timeout = timeout
+        self.timeout: float = timeout
         self._prepared = prepared
         self._prepare = prepare
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
@@ -89,10 +88,10 @@ class Connections:
     async def fetch(self, sql: str, *arguments: Any, safe: bool) -> Sequence[Row]:
         """The rows of one statement; ``safe``: sent twice it does no harm."""
         try:
-            async with asyncio.timeout(self._timeout), self._free:
+            async with asyncio.timeout(self.timeout), self._free:
                 return await self._fetched(sql, arguments, safe=safe)
         except TimeoutError as error:
-            waited = f"{self._shown}: no answer within {self._timeout:g} s"
+            waited = f"{self._shown}: no answer within {self.timeout:g} s"
             raise (StoreUnavailable if safe else OutcomeUnknown)(waited) from error
 
     async def _fetched(self, sql: str, arguments: Sequence[Any], *, safe: bool) -> Sequence[Row]:
@@ -101,8 +100,8 @@ class Connections:
             connection = await self._connection()
             try:
                 return await self._run(connection, sql, arguments)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                again = safe and is_lost(error)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                again = is_unsent(error) or (safe and is_lost(error))
                 if not again and getattr(error, "sqlstate", None) not in _AGAIN:
                     raise self.failure(error) from error
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - nothing is kept secret by it
@@ -116,8 +115,7 @@ class Connections:
             if self._prepared:
                 rows: Sequence[Any] = await connection.fetch(sql, *arguments)
             else:
-                async with connection.transaction():
-                    rows = await connection.fetch(sql, *arguments)
+                rows = await _within_transaction(connection, sql, arguments)
             done = True
         except asyncpg.PostgresError as error:
             done = not is_lost(error)
@@ -139,10 +137,10 @@ class Connections:
                 if not connection.is_closed():
                     return connection
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self.timeout):
                     return await self.connect()
             except TimeoutError as error:
-                raise StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s") from error
+                raise StoreUnavailable(f"{self._shown}: no connection within {self.timeout:g} s") from error
             except StoreUnavailable:
                 if pause >= _LONGEST_PAUSE:
                     raise
@@ -155,14 +153,13 @@ class Connections:
             raise StoreUnavailable(f"{self._shown}: the store is not open")
         connection = None
         try:
-            connection = await self._address.connect(self._timeout, statements=100 if self._prepared else 0)
-            await self._prepare(connection)
+            async with asyncio.timeout(self.timeout):
+                connection = await self._address.connect(self.timeout, statements=100 if self._prepared else 0)
+                await self._prepare(connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             if connection is not None:
                 connection.terminate()
-            failure = self.failure(error)
-            # Nothing was asked for yet.
-            raise StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure from error
+            raise self.refusal(error) from error
         except BaseException:
             if connection is not None:
                 connection.terminate()
@@ -183,17 +180,46 @@ class Connections:
             return StoreUnavailable(f"{said}: the server cannot be reached, or cannot do it now")
         return StoreError(f"{said}: the server refused it, and nothing of it was done")
 
+    def refusal(self, error: Exception) -> Exception:
+        """What an error means while a store is opened: nothing was asked for yet, so that nothing is unknown."""
+        failure = self.failure(error)
+        return StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure
+
     async def close(self) -> None:
         """Close what is idle; what is under way closes when it is done."""
         self.closed = True
-        while self._idle:
-            connection = self._idle.pop()
-            with suppress(Exception):
-                await connection.close(timeout=1.0)
+        idle, self._idle = self._idle, []
+        # A server that does not answer keeps nobody for longer than once.
+        await asyncio.gather(*(connection.close(timeout=1.0) for connection in idle), return_exceptions=True)
+
+
+async def _within_transaction(
+    connection: asyncpg.Connection[asyncpg.Record], sql: str, arguments: Sequence[Any]
+) -> Sequence[Row]:
+    """What a statement gives, on the one server that PgBouncer lends for it."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        rows: Sequence[Any] = await connection.fetch(sql, *arguments)
+    except asyncpg.PostgresError as error:
+        if not is_lost(error):
+            await transaction.rollback()
+        raise
+    # Who breaks off ends the connection; a rollback would wait for a server that may be silent.
+    await transaction.commit()
+    return rows
 
 
 def is_lost(error: Exception) -> bool:
     """Whether the connection ended while an answer was waited for."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_LOST)
+    # Of asyncpg's own state: nobody knows what was sent and answered.
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
     return isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError)
+
+
+def is_unsent(error: Exception) -> bool:
+    """Whether the connection had been told that it ends, and takes nothing more, before it is seen to be closed."""
+    return isinstance(error, asyncpg.InternalClientError) and str(error).startswith("cannot switch to state")

@@ -24,6 +24,10 @@ SLOW: Final = 1.0
 """Without any sign we look so often, in seconds."""
 _FIRST_PAUSE: Final = 0.05
 _NOTIFY: Final = "SELECT pg_notify($1, $2)"
+_BROKEN: Final = (
+    *(InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError),
+)
+"""A connection that cannot be had, or has ended."""
 _TYPES: Final = {one.value: one for one in EventType}
 Tell = Callable[[Collection[EventType] | None, bool], None]
 
@@ -87,7 +91,7 @@ class Listening:
                 self._types.clear()
                 self._handed = False
                 # Whom this does not reach looks now and then.
-                with suppress(InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with suppress(*_BROKEN):
                     await self._notify(payload)
         finally:
             self._sending = None
@@ -104,7 +108,11 @@ class Listening:
         connection = await direct.connect()
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
-            await connection.add_listener(self._schema.channel, self._heard)
+            async with asyncio.timeout(direct.timeout):
+                await connection.add_listener(self._schema.channel, self._heard)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            connection.terminate()
+            raise direct.refusal(error) from error
         except BaseException:
             connection.terminate()
             raise
@@ -118,7 +126,7 @@ class Listening:
             try:
                 await self._listen(direct)
                 pause = _FIRST_PAUSE
-            except (InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except _BROKEN:
                 self._lost.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, SLOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import Collection, Sequence
@@ -45,6 +46,8 @@ class PostgresStore:
 
     immediate: frozenset[type[Operation]] = frozenset()
     most = 128
+    abreast = 1
+    """Two connections would not keep the order in which `apply` was called."""
 
     def __init__(
         self,
@@ -107,9 +110,10 @@ class PostgresStore:
         """Make the tables and functions; the connection that did so has no part in what follows."""
         connection = await self._connections.connect()
         try:
-            await self._schema.prepare(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise self._connections.failure(error) from error
+            async with asyncio.timeout(self._connections.timeout):
+                await self._schema.prepare(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            raise self._connections.refusal(error) from error
         finally:
             connection.terminate()
 
