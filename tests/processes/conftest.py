@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import pytest
 
+from tests.servers import valkey
 from tests.servers.postgres import fresh_schema, shared_server
-from tests.servers.valkey import Valkey
 
 from .running import sqlite_url
 
 
-@pytest.fixture(params=["sqlite", "valkey", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def _valkey_url(_: Path) -> str:
+    server = valkey.shared()
+    # The stores of the tests before are closed, and nobody else uses this server.
+    server.ask("FLUSHALL")
+    return server.url
+
+
+EMPTY: Final[dict[str, Callable[[Path], str]]] = {
+    "sqlite": sqlite_url,
+    "valkey": _valkey_url,
+    "postgres": lambda _: shared_server().url(fresh_schema()),
+}
+"""The URL of an empty store of each sort."""
+
+
+@pytest.fixture(params=list(EMPTY))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty store."""
-    name = cast("str", request.param)
-    if name == "sqlite":
-        yield sqlite_url(tmp_path)
-    elif name == "postgres":
-        yield shared_server().url(fresh_schema())
-    else:
-        server = Valkey(tmp_path)
-        server.start()
-        yield server.url
-        server.stop()
+    return EMPTY[cast("str", request.param)](tmp_path)
+
+
+@pytest.fixture(params=["valkey", "postgres"])
+def server_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store on a server."""
+    return EMPTY[cast("str", request.param)](tmp_path)

@@ -30,4 +30,4 @@ async def count_up(url: str, increments: int) -> None:
 
 @pytest.mark.processes
 async def test_no_increment_is_lost(url: str) -> None:
-    await count_up(url, 2_000)
+    await count_up(url, 1_280)

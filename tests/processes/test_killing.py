@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,20 @@ def _check_acknowledged(said: Acknowledged, sessions: dict[str, insession.Sessio
             assert (session.state, session.reason) == (State.CLOSED, what)
 
 
-async def kill_repeatedly(folder: Path, kills: int, *, seed: int = 1, lines: tuple[int, int] = (50, 400)) -> int:
-    """Kill a process under load again and again, on one file; how many acknowledgements were checked."""
+async def kill_repeatedly(
+    urls: Sequence[str], kills: int, *, file: Path | None = None, seed: int = 1, lines: tuple[int, int] = (50, 400)
+) -> int:
+    """Kill a process under load again and again, on one store; how many acknowledgements were checked.
+
+    All ``urls`` are of the same store. ``file``: where an embedded one lies.
+    """
     chance = random.Random(seed)
     said: Acknowledged = []
     for turn in range(kills):
-        url = sqlite_url(folder, chance.choice(("full", "normal")))
-        said += await _killed(url, f"{seed}-{turn}", chance.randint(*lines))
-        await check_file(folder / "sessions.db")
-    async with insession.connect(sqlite_url(folder), kinds=[kinds.CHURN]) as engine:
+        said += await _killed(chance.choice(urls), f"{seed}-{turn}", chance.randint(*lines))
+        if file is not None:
+            await check_file(file)
+    async with insession.connect(urls[0], kinds=[kinds.CHURN]) as engine:
         sessions = await all_sessions(engine, "churn")
         events = await whole_log(engine)
         check_positions(events)
@@ -57,6 +63,16 @@ async def kill_repeatedly(folder: Path, kills: int, *, seed: int = 1, lines: tup
     return len(said)
 
 
+def of_file(folder: Path) -> list[str]:
+    """The URLs of one file, as safe as may be, and as fast."""
+    return [sqlite_url(folder, synchronous) for synchronous in ("full", "normal")]
+
+
 @pytest.mark.processes
 async def test_what_was_acknowledged_outlives_kill_9(tmp_path: Path) -> None:
-    assert await kill_repeatedly(tmp_path, 5) > 250
+    assert await kill_repeatedly(of_file(tmp_path), 5, file=tmp_path / "sessions.db") > 250
+
+
+@pytest.mark.processes
+async def test_what_a_server_acknowledged_outlives_kill_9_of_its_client(server_url: str) -> None:
+    assert await kill_repeatedly([server_url], 3) > 150

@@ -15,7 +15,8 @@ from insession.testing.clock import ManualClock
 
 from . import kinds
 from .checking import most_live, whole_log
-from .running import sqlite_url, workers
+from .conftest import EMPTY
+from .running import workers
 
 OPENS = 200
 
@@ -121,11 +122,11 @@ class _Rush:
 
 @pytest.mark.parametrize("over", ["owner", "kind"])
 @pytest.mark.parametrize("then", kinds.POLICIES)
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", ["memory", *EMPTY])
 async def test_members_that_fall_due_at_once_make_room_exactly(
     tmp_path: Path, over: Over, then: Then, store: str
 ) -> None:
-    url = "memory:" if store == "memory" else sqlite_url(tmp_path)
+    url = "memory:" if store == "memory" else EMPTY[store](tmp_path)
     rush = _Rush(url, ManualClock(), over, then)
     try:
         opened, engine = await rush.run()

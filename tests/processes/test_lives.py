@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 import insession
 from insession import Conflict, Expired, Interrupted, SessionEnded, State
 from insession.testing.clock import ManualClock
-
-from .running import sqlite_url
 
 KIND = insession.Kind("lived", idle=10.0, window=0.0)
 
@@ -22,11 +19,11 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def engines(tmp_path: Path, clock: ManualClock) -> AsyncIterator[tuple[insession.Engine, insession.Engine]]:
-    """Two engines on one SQLite file."""
+async def engines(url: str, clock: ManualClock) -> AsyncIterator[tuple[insession.Engine, insession.Engine]]:
+    """Two engines on one store."""
     async with (
-        insession.connect(sqlite_url(tmp_path), kinds=[KIND], clock=clock) as here,
-        insession.connect(sqlite_url(tmp_path), kinds=[KIND], clock=clock) as there,
+        insession.connect(url, kinds=[KIND], clock=clock) as here,
+        insession.connect(url, kinds=[KIND], clock=clock) as there,
     ):
         yield here, there
 

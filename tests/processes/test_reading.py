@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 import insession
 from insession import CursorTrimmed, Event
 from insession.kernel.operations import Purge
-from insession.stores.sqlite.store import RETENTION
 
 from .checking import check_positions
-from .running import DEADLINE, Worker, sqlite_url, workers
+from .running import DEADLINE, Worker, workers
 
 PROCESSES = 2
+RETENTION = 86400.0
+"""So many seconds every store keeps an event."""
 
 
 class _Reader:
@@ -55,16 +55,15 @@ async def _ids(writer: Worker) -> list[str]:
     return [line[1] for line in await writer.until("done")]
 
 
-async def read_while_others_write(folder: Path, callers: int, each: int) -> None:
-    """Two processes write, with so many callers each; one reads, with a cursor."""
-    url = sqlite_url(folder)
+async def read_while_others_write(url: str, callers: int, each: int, *, processes: int = PROCESSES) -> None:
+    """Processes write, with so many callers each; one reads, with a cursor."""
     async with (
         insession.connect(url) as engine,
-        workers(PROCESSES, "write", url, callers, each) as writers,
+        workers(processes, "write", url, callers, each) as writers,
     ):
         await asyncio.gather(*(writer.until("ready") for writer in writers))
         reader = _Reader(engine)
-        number = PROCESSES * callers * each * 2
+        number = processes * callers * each * 2
         async with asyncio.timeout(2 * DEADLINE), asyncio.TaskGroup() as group:
             group.create_task(reader.read(number))
             saying = [group.create_task(_ids(writer)) for writer in writers]
@@ -91,5 +90,5 @@ async def _check_trimmed(engine: insession.Engine, reader: _Reader) -> None:
 
 
 @pytest.mark.processes
-async def test_a_reader_misses_nothing(tmp_path: Path) -> None:
-    await read_while_others_write(tmp_path, callers=100, each=10)
+async def test_a_reader_misses_nothing(url: str) -> None:
+    await read_while_others_write(url, callers=100, each=10)

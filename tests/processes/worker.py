@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 
 import insession
 
-from . import kinds
+from . import kinds, tangling
 
 
 def say(*words: object) -> None:
@@ -179,8 +179,35 @@ async def hold(url: str, ttl: str) -> None:
             say("refused", type(error).__name__)
 
 
+async def end(url: str) -> None:
+    """End the sessions of each line all at once, until there is an empty one."""
+    async with insession.connect(url) as engine:
+        say("ready")
+        while ids := (await heard()).split():
+            ended = await asyncio.gather(*(engine.interrupt(session_id, "raced") for session_id in ids))
+            say("ended", sum(ended))
+
+
+async def tangle(url: str, seed: str, batches: str, place: str) -> None:
+    """Send random batches, four at a time; say how many operations it were."""
+    async with insession.connect(url) as engine:
+
+        async def caller(number: int) -> int:
+            sent, own = 0, tangling.Tangle(f"{place}-{number}", f"{seed}-{place}-{number}")
+            for _ in range(int(batches) // 4):
+                batch = own.batch(engine.clock.now())
+                answers = await engine.store.apply(batch)
+                assert len(answers) == len(batch)
+                sent += len(batch)
+            return sent
+
+        say("ready")
+        await heard()
+        say("done", sum(await asyncio.gather(*(caller(number) for number in range(4)))))
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
-    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold)
+    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle)
 }
 
 if __name__ == "__main__":

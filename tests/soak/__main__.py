@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from .parts import Part, parts
+from .part import Part
+from .parts import parts
 
 
 def _held(part: Part) -> bool:

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.processes import kinds
 from tests.processes.running import sqlite_url
 from tests.processes.test_counting import count_up
 from tests.processes.test_interrupting import stop_work_elsewhere
-from tests.processes.test_killing import kill_repeatedly
+from tests.processes.test_killing import kill_repeatedly, of_file
 from tests.processes.test_leases import count_under_a_lock, stop_a_holder
 from tests.processes.test_limits import crowd_of_processes
 from tests.processes.test_nodes import lose_a_node
 from tests.processes.test_reading import read_while_others_write
 
-SEED = 20_260
+from .part import SEED, Part, awaited
+from .shared import shared_parts
+
 EXAMPLES = 300
 """Of each machine in the bounded form, which does the same every time."""
 FULL_MACHINE = 600.0
 """Seconds of each machine in the long form."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One thing that has to hold, and about how long it takes to see it."""
-
-    name: str
-    seconds: float
-    run: Callable[[Path], str]
-    """Gets an empty folder, gives a word about what it saw, raises if it does not hold."""
-
-
-def _awaited(scenario: Callable[[Path], Awaitable[object]]) -> Callable[[Path], str]:
-    async def run(folder: Path) -> str:
-        seen = await scenario(folder)
-        return "" if seen is None else f"{seen:,}" if isinstance(seen, int) else str(seen)
-
-    return lambda folder: asyncio.run(run(folder))
-
-
 async def _kill(folder: Path) -> str:
-    checked = await kill_repeatedly(folder, 50, seed=SEED, lines=(50, 800))
+    checked = await kill_repeatedly(of_file(folder), 50, file=folder / "sessions.db", seed=SEED, lines=(50, 800))
     return f"{checked:,} acknowledgements of 50 processes, all there"
 
 
@@ -77,20 +59,23 @@ def parts(*, full: bool) -> list[Part]:
     machine = FULL_MACHINE if full else 30.0
     each = 4 if full else 1
     return [
-        Part("200 opens of one owner in 4 processes, each policy, 5 times", 20, _awaited(_crowds)),
+        Part("200 opens of one owner in 4 processes, each policy, 5 times", 20, awaited(_crowds)),
         Part(
             "interrupts of 400 sessions' work elsewhere",
             20,
-            _awaited(lambda one: stop_work_elsewhere(sqlite_url(one), 400)),
+            awaited(lambda one: stop_work_elsewhere(sqlite_url(one), 400)),
         ),
-        Part("a stopped holder's late commit", 10, _awaited(lambda one: stop_a_holder(sqlite_url(one), 2.0))),
+        Part("a stopped holder's late commit", 10, awaited(lambda one: stop_a_holder(sqlite_url(one), 2.0))),
+        Part("a lock between 3 processes", 30, awaited(lambda one: count_under_a_lock(sqlite_url(one), 16, 50 * each))),
+        Part("a dead node, with its real wait", 40, awaited(lambda one: lose_a_node(sqlite_url(one), 200, ahead=0.0))),
         Part(
-            "a lock between 3 processes", 30, _awaited(lambda one: count_under_a_lock(sqlite_url(one), 16, 50 * each))
+            "a reader beside two writers",
+            60,
+            awaited(lambda one: read_while_others_write(sqlite_url(one), 300, 50 * each)),
         ),
-        Part("a dead node, with its real wait", 40, _awaited(lambda one: lose_a_node(sqlite_url(one), 200, ahead=0.0))),
-        Part("a reader beside two writers", 60, _awaited(lambda one: read_while_others_write(one, 300, 50 * each))),
-        Part("10,000 increments in 4 processes", 60, _awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
-        Part("kill -9, 50 times", 60, _awaited(_kill)),
+        Part("10,000 increments in 4 processes", 60, awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
+        Part("kill -9, 50 times", 60, awaited(_kill)),
+        *shared_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

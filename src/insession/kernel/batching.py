@@ -88,6 +88,9 @@ class Batcher:
             return
         entries, operations = self._next_batch()
         if not entries:
+            # All of these were cancelled while they waited; not so the others, perhaps.
+            if self._waiting or self._urgent:
+                self._leave()
             return
         self._under_way += 1
         self.batches += 1
