@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -97,7 +98,7 @@ class Connections:
     ) -> None:
         self._address = address
         self._shown = shown
-        self.timeout: float = timeout
+        self._timeout = timeout
         self._prepared = prepared
         self._prepare = prepare
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
@@ -205,34 +206,13 @@ class Connections:
             return StoreUnavailable(f"{said}: the server cannot be reached, or cannot do it now")
         return StoreError(f"{said}: the server refused it, and nothing of it was done")
 
-    def refusal(self, error: Exception) -> Exception:
-        """What an error means while a store is opened: nothing was asked for yet, so that nothing is unknown."""
-        failure = self.failure(error)
-        return StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure
-
     async def close(self) -> None:
         """Close what is idle; what is under way closes when it is done."""
         self.closed = True
-        idle, self._idle = self._idle, []
-        # A server that does not answer keeps nobody for longer than once.
-        await asyncio.gather(*(connection.close(timeout=1.0) for connection in idle), return_exceptions=True)
-
-
-async def _within_transaction(
-    connection: asyncpg.Connection[asyncpg.Record], sql: str, arguments: Sequence[Any]
-) -> Sequence[Row]:
-    """What a statement gives, on the one server that PgBouncer lends for it."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        rows: Sequence[Any] = await connection.fetch(sql, *arguments)
-    except asyncpg.PostgresError as error:
-        if not is_lost(error):
-            await transaction.rollback()
-        raise
-    # Who breaks off ends the connection; a rollback would wait for a server that may be silent.
-    await transaction.commit()
-    return rows
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(Exception):
+                await connection.close(timeout=1.0)
 
 
 def is_lost(error: Exception) -> bool:

@@ -28,10 +28,6 @@ SLOW: Final = 1.0
 """Without any sign we look so often, in seconds."""
 _FIRST_PAUSE: Final = 0.05
 _NOTIFY: Final = "SELECT pg_notify($1, $2)"
-_BROKEN: Final = (
-    *(InsessionError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError),
-)
-"""A connection that cannot be had, or has ended."""
 _TYPES: Final = {one.value: one for one in EventType}
 Tell = Callable[[Collection[EventType] | None, bool], None]
 

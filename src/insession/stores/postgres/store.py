@@ -48,6 +48,7 @@ class PostgresStore:
     immediate: frozenset[type[Operation]] = frozenset()
     most = 128
     abreast = 1
+    """Two connections would not keep the order in which `apply` was called."""
 
     def __init__(
         self,
