@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -98,7 +97,7 @@ class Connections:
     ) -> None:
         self._address = address
         self._shown = shown
-        self._timeout = timeout
+        self.timeout: float = timeout
         self._prepared = prepared
         self._prepare = prepare
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
@@ -107,12 +106,12 @@ class Connections:
 
     async def fetch(self, sql: str, *arguments: Any, safe: bool) -> Sequence[Row]:
         """The rows of one statement; ``safe``: sent twice it does no harm."""
-        call = _Call(sql, arguments, safe=safe, until=asyncio.get_running_loop().time() + self._timeout)
+        call = _Call(sql, arguments, safe=safe, until=asyncio.get_running_loop().time() + self.timeout)
         try:
             async with asyncio.timeout_at(call.until), self._free:
                 return await self._fetched(call)
         except TimeoutError as error:
-            waited = f"{self._shown}: no answer within {self._timeout:g} s"
+            waited = f"{self._shown}: no answer within {self.timeout:g} s"
             raise (OutcomeUnknown if call.sent else StoreUnavailable)(waited) from error
 
     async def _fetched(self, call: _Call) -> Sequence[Row]:
@@ -122,7 +121,7 @@ class Connections:
             try:
                 return await self._run(connection, call)
             except ERRORS as error:
-                again = call.safe and is_lost(error)
+                again = is_unsent(error) or (call.safe and is_lost(error))
                 if not again and getattr(error, "sqlstate", None) not in _AGAIN:
                     raise self.failure(error) from error
             call.sent = False
@@ -136,8 +135,7 @@ class Connections:
             if self._prepared:
                 rows: Sequence[Any] = await connection.fetch(call.sql, *call.arguments)
             else:
-                async with connection.transaction():
-                    rows = await connection.fetch(call.sql, *call.arguments)
+                rows = await _within_transaction(connection, call)
             done = True
         except asyncpg.PostgresError as error:
             done = not is_lost(error)
@@ -172,23 +170,23 @@ class Connections:
             raise StoreUnavailable(f"{self._shown}: the store is not open")
         connection = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 connection = await self._address.connect(
-                    self._timeout, statements=100 if self._prepared else 0, name=name
+                    self.timeout, statements=100 if self._prepared else 0, name=name
                 )
                 await self._prepare(connection)
         except BaseException as error:
             if connection is not None:
                 connection.terminate()
             if isinstance(error, ERRORS):
-                raise self._unconnected(error) from error
+                raise self.unconnected(error) from error
             raise
         return connection
 
-    def _unconnected(self, error: Exception) -> Exception:
+    def unconnected(self, error: Exception) -> Exception:
         """What it means that there is no connection: nothing was asked for yet."""
         if isinstance(error, TimeoutError):
-            return StoreUnavailable(f"{self._shown}: no connection within {self._timeout:g} s")
+            return StoreUnavailable(f"{self._shown}: no connection within {self.timeout:g} s")
         failure = self.failure(error)
         return StoreUnavailable(str(failure)) if isinstance(failure, OutcomeUnknown) else failure
 
@@ -209,10 +207,24 @@ class Connections:
     async def close(self) -> None:
         """Close what is idle; what is under way closes when it is done."""
         self.closed = True
-        while self._idle:
-            connection = self._idle.pop()
-            with suppress(Exception):
-                await connection.close(timeout=1.0)
+        idle, self._idle = self._idle, []
+        # A server that does not answer keeps nobody for longer than once.
+        await asyncio.gather(*(connection.close(timeout=1.0) for connection in idle), return_exceptions=True)
+
+
+async def _within_transaction(connection: asyncpg.Connection[asyncpg.Record], call: _Call) -> Sequence[Row]:
+    """What a statement gives, on the one server that PgBouncer lends for it."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        rows: Sequence[Any] = await connection.fetch(call.sql, *call.arguments)
+    except asyncpg.PostgresError as error:
+        if not is_lost(error):
+            await transaction.rollback()
+        raise
+    # Who breaks off ends the connection; a rollback would wait for a server that may be silent.
+    await transaction.commit()
+    return rows
 
 
 def is_lost(error: Exception) -> bool:
@@ -223,3 +235,8 @@ def is_lost(error: Exception) -> bool:
     return isinstance(
         error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError | asyncpg.InternalClientError
     )
+
+
+def is_unsent(error: Exception) -> bool:
+    """Whether the connection had been told that it ends, and takes nothing more, before it is seen to be closed."""
+    return isinstance(error, asyncpg.InternalClientError) and str(error).startswith("cannot switch to state")

@@ -132,13 +132,16 @@ class Listening:
         connection = await direct.connect("insession listening")
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
-            # A signal is no change: nobody waits for the disk because of it.
-            await connection.execute("SET synchronous_commit = off")
-            if self._interested:
-                await connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
-            await connection.add_listener(self._schema.channel, self._heard)
-        except BaseException:
+            async with asyncio.timeout(direct.timeout):
+                # A signal is no change: nobody waits for the disk because of it.
+                await connection.execute("SET synchronous_commit = off")
+                if self._interested:
+                    await connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
+                await connection.add_listener(self._schema.channel, self._heard)
+        except BaseException as error:
             connection.terminate()
+            if isinstance(error, ERRORS):
+                raise direct.unconnected(error) from error
             raise
         self._connection = connection
 

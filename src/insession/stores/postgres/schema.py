@@ -69,21 +69,24 @@ class Schema:
 
     async def prepare(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Make what is not there yet; others that open at the same time wait."""
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('insession migrations', 0))")
-            version = await self._version(connection)
-            if version is not None and version > VERSION:
-                raise ConfigurationError(
-                    f"{self._shown}: the namespace {self._namespace!r} was made by a newer insession; upgrade this one"
-                )
-            if version is None:
-                for file in FILES:
-                    await connection.execute(self._file(file))
-                await connection.execute(
-                    f'INSERT INTO "{self._schema}".versions VALUES ($1, $2)',  # noqa: S608 - a checked word
-                    self._namespace,
-                    VERSION,
-                )
+        # An error ends the connection and so the transaction; a rollback would wait for a server that may be gone.
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('insession migrations', 0))")
+        version = await self._version(connection)
+        if version is not None and version > VERSION:
+            raise ConfigurationError(
+                f"{self._shown}: the namespace {self._namespace!r} was made by a newer insession; upgrade this one"
+            )
+        if version is None:
+            for file in FILES:
+                await connection.execute(self._file(file))
+            await connection.execute(
+                f'INSERT INTO "{self._schema}".versions VALUES ($1, $2)',  # noqa: S608 - a checked word
+                self._namespace,
+                VERSION,
+            )
+        await transaction.commit()
 
     async def _version(self, connection: asyncpg.Connection[asyncpg.Record]) -> Any:
         await self._check(connection)

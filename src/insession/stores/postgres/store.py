@@ -116,7 +116,7 @@ class PostgresStore:
             async with asyncio.timeout(self._timeout):
                 await self._schema.prepare(connection)
         except ERRORS as error:
-            raise self._connections.failure(error) from error
+            raise self._connections.unconnected(error) from error
         finally:
             connection.terminate()
 
@@ -124,12 +124,17 @@ class PostgresStore:
         """Called with each new connection: behind it may be another server."""
         if not self._opened:
             return
+        transaction = connection.transaction()
+        await transaction.start()
         try:
-            async with connection.transaction():
-                self._epoch = await connection.fetchval(self._schema.epoch)
+            self._epoch = await connection.fetchval(self._schema.epoch)
         except asyncpg.InsufficientPrivilegeError:
-            async with connection.transaction():
-                self._epoch = await connection.fetchval(self._schema.plain_epoch)
+            await transaction.rollback()
+            transaction = connection.transaction()
+            await transaction.start()
+            self._epoch = await connection.fetchval(self._schema.plain_epoch)
+        # Any other error ends the connection; a rollback would wait for a server that may be silent.
+        await transaction.commit()
 
     async def _give_up(self) -> None:
         self._closed = True
