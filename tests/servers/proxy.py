@@ -18,6 +18,15 @@ LOG: Final = "log"
 """A page of the log: what an engine reads after an ending, beside its callers."""
 TELL: Final = "tell"
 """A signal to other processes, which no caller waits for."""
+PREPARE: Final = "prepare"
+"""What the first use of a statement on a connection asks beside, and the lock that says that somebody waits."""
+_BESIDE: Final = (
+    b"typeinfo_tree",
+    b"current_setting('jit')",
+    b"set_config('jit'",
+    b"SELECT pg_advisory_lock_shared",
+    b"SELECT pg_advisory_unlock",
+)
 _FCALL: Final = frozenset({b"FCALL", b"EVALSHA"})
 _FIRST_OPERATION: Final = 9
 """Of a call's words: command, function, number of keys, the key, and a head of five come before it."""
@@ -105,13 +114,14 @@ class PostgresTrips:
 
 
 def _purpose(sql: bytes) -> str:
-    if sql.startswith(b"prepare "):
-        return "prepare"
+    if sql.startswith(b"prepare ") or any(words in sql for words in _BESIDE):
+        return PREPARE
     if b"pg_notify" in sql:
         return TELL
-    if b'.apply"(' in sql:
-        return BATCH
-    return LOG if b'.events" AS e' in sql else sql[:40].decode(errors="replace").strip()
+    if b'.events" AS e' in sql or b"SELECT position, handed FROM" in sql:
+        return LOG
+    # A batch is one call of `apply`; one of a lone operation is a statement of its own.
+    return BATCH if sql.lstrip().startswith((b"SELECT", b"WITH")) else sql[:40].decode(errors="replace").strip()
 
 
 class Proxy:

@@ -146,7 +146,7 @@ BEGIN
             IF why > 0 THEN RETURN @refused(why, NULL, CASE WHEN why = 1 THEN items[n] END); END IF;
         ELSE
             why := @judge(part.guard, part.version, recs[n], doing.at);
-            IF why = 0 AND doing.again AND part.guard = 1 AND (recs[n]).ended >= doing.at THEN why := 2; END IF;
+            IF why = 0 AND doing.again AND part.guard = 1 AND greatest((recs[n]).opened, (recs[n]).ended) >= doing.at THEN why := 2; END IF;
             IF why > 0 THEN RETURN @refused(why, recs[n]); END IF;
         END IF;
     END LOOP;

@@ -194,7 +194,7 @@ BEGIN
     END IF;
     why := @judge(part.guard, part.version, rec, doing.at);
     -- What ended since may be what this commit opened when it was sent first.
-    IF why = 0 AND doing.again AND part.guard = 1 AND rec.ended >= doing.at THEN why := 2; END IF;
+    IF why = 0 AND doing.again AND part.guard = 1 AND greatest(rec.opened, rec.ended) >= doing.at THEN why := 2; END IF;
     IF why > 0 THEN RETURN @refused(why, rec); END IF;
     IF doing.limits IS NOT NULL THEN
         room := @room(doing, part.session);
