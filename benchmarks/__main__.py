@@ -16,6 +16,11 @@ SCRIPTS = (
     "sqlite_batches",
     "sqlite_alone",
     "interrupt_processes",
+    "valkey_batches",
+    "valkey_memory",
+    "postgres_batches",
+    "shared_interrupts",
+    "shared_scaling",
     "tracking",
 )
 
