@@ -17,6 +17,11 @@ SCRIPTS = (
     "sqlite_alone",
     "interrupt_processes",
     "grpc_interrupts",
+    "valkey_batches",
+    "valkey_memory",
+    "postgres_batches",
+    "shared_interrupts",
+    "shared_scaling",
     "tracking",
 )
 

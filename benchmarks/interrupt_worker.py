@@ -13,25 +13,30 @@ import insession
 async def work(url: str, number: str) -> None:
     """Run work for so many sessions; print each id, ``ready``, and when each was cancelled."""
     async with insession.connect(url) as engine:
-        sessions = [await engine.open(kind="job", owner=f"o{n}") for n in range(int(number))]
+        await work_in(engine, int(number))
 
-        async def run(session: insession.Session) -> None:
-            stopped = 0
-            try:
-                async with session.running():
-                    try:
-                        await asyncio.get_running_loop().create_future()
-                    finally:
-                        stopped = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-            except insession.Interrupted:
-                print(session.id, stopped, flush=True)
 
-        async with asyncio.TaskGroup() as group:
-            for session in sessions:
-                print(session.id, flush=True)
-                group.create_task(run(session))
-            await asyncio.sleep(0.2)
-            print("ready", flush=True)
+async def work_in(engine: insession.Engine, number: int) -> None:
+    """The same in an engine that is open."""
+    sessions = [await engine.open(kind="job", owner=f"o{n}") for n in range(number)]
+
+    async def run(session: insession.Session) -> None:
+        stopped = 0
+        try:
+            async with session.running():
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    stopped = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        except insession.Interrupted:
+            print(session.id, stopped, flush=True)
+
+    async with asyncio.TaskGroup() as group:
+        for session in sessions:
+            print(session.id, flush=True)
+            group.create_task(run(session))
+        await asyncio.sleep(0.2)
+        print("ready", flush=True)
 
 
 async def load(url: str, _: str) -> None:

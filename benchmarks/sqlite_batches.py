@@ -169,7 +169,7 @@ async def _rounds(run: Run) -> list[Figure]:
             for turn in range(run.rounds + 1):
                 engine_rates.append(await through_engine(engine, number, turn))
                 alone_rates.append(await one_by_one.rates(alone, turn))
-        sync = _sync_microseconds(folder)
+        sync = sync_microseconds(folder)
     # The first round warms up.
     return _figures(engine_rates[1:], alone_rates[1:], sync)
 
@@ -189,7 +189,7 @@ def _figures(engine_rates: list[Rates], alone_rates: list[Rates], sync: float) -
     return figures
 
 
-def _sync_microseconds(folder: Path) -> float:
+def sync_microseconds(folder: Path) -> float:
     with (folder / "sync").open("wb", buffering=0) as file:
         times = []
         for _ in range(200):
