@@ -14,7 +14,7 @@ import pytest
 from insession.kernel.contract import Store
 from insession.kernel.urls import parse_url
 from insession.testing.clock import ManualClock
-from tests.servers import valkey
+from tests.servers import cluster, valkey
 
 Maker = Callable[[Path, ManualClock], Store]
 
@@ -40,14 +40,24 @@ def redis(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
     return cast("Store", _class("insession.stores.redis:RedisStore")(url, namespace=namespace, clock=clock, **options))
 
 
+def redis_cluster(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
+    """A store on the cluster that all tests share."""
+    url = parse_url(cluster.shared().url)
+    namespace = valkey.namespace_of(folder)
+    return cast(
+        "Store", _class("insession.stores.redis:ClusterStore")(url, namespace=namespace, clock=clock, **options)
+    )
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": redis,
     "redis-scripts": partial(redis, calls="scripts"),
     "redis-plain": partial(redis, calls="plain scripts"),
+    "redis-cluster": redis_cluster,
 }
-SHARED: Final = frozenset({"sqlite", "redis", "redis-scripts", "redis-plain"})
+SHARED: Final = frozenset({"sqlite", "redis", "redis-scripts", "redis-plain", "redis-cluster"})
 """Stores of which two instances may lie on the same data."""
 
 

@@ -28,6 +28,8 @@ SCHEMES: Final[Mapping[str, str]] = {
     "valkeys": "insession.stores.redis:RedisStore",
     "redis+sentinel": "insession.stores.redis:RedisStore",
     "valkey+sentinel": "insession.stores.redis:RedisStore",
+    "redis+cluster": "insession.stores.redis:ClusterStore",
+    "valkey+cluster": "insession.stores.redis:ClusterStore",
 }
 _HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:@]+)(:(?P<port>[0-9]{1,5}))?")
 _LAST_PORT: Final = 65_535
