@@ -62,6 +62,10 @@ class Cluster:
         said(replica, "CLUSTER", "REPLICATE", name_of(master))
         until(lambda: b"state=online" in master.ask("INFO", "replication"))
 
+    def level(self, master: Valkey) -> None:
+        """Wait until the replica of a master has what that has."""
+        until(lambda: _level(master.ask("INFO", "replication").decode().splitlines()))
+
     def settle(self) -> None:
         """Wait until every server sees the whole cluster."""
         known = f"cluster_known_nodes:{len(self.servers)}\r\n".encode()
@@ -72,6 +76,11 @@ class Cluster:
         """Stop it, by its processes."""
         for server in self.servers:
             server.stop()
+
+
+def _level(lines: list[str]) -> bool:
+    offset = next(line.partition(":")[2] for line in lines if line.startswith("master_repl_offset:"))
+    return any("state=online" in line and f"offset={offset}," in line for line in lines)
 
 
 def _whole(server: Valkey, known: bytes) -> bool:
