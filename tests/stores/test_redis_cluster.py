@@ -1,22 +1,17 @@
-"""What is a cluster's own: partitions, what crosses them, slots that move, masters that go."""
+"""What is a cluster's own: partitions, one log of them, and what crosses them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
-from redis.crc import key_slot
 
 import insession
-from insession import ConfigurationError, InvalidInput, OutcomeUnknown, StoreUnavailable
+from insession import ConfigurationError, InvalidInput
 from insession.kernel.contract import Store
 from insession.kernel.events import ENDINGS, START, EventType
 from insession.kernel.operations import (
@@ -24,7 +19,6 @@ from insession.kernel.operations import (
     Commit,
     Count,
     Counted,
-    Done,
     End,
     Ends,
     Fence,
@@ -39,10 +33,8 @@ from insession.kernel.operations import (
     Release,
     Why,
 )
-from insession.kernel.record import Item, Record, State
-from insession.kernel.urls import parse_url
+from insession.kernel.record import Item, State
 from insession.stores.redis import ClusterStore
-from insession.testing.clock import ManualClock
 from insession.testing.contract.log import woken
 from insession.testing.contract.samples import (
     NODE,
@@ -56,7 +48,6 @@ from insession.testing.contract.samples import (
     item_of,
     opened,
     opening,
-    record_of,
     refused,
     session,
     the_log,
@@ -66,16 +57,8 @@ from insession.testing.contract.samples import (
 )
 from tests.programs import insession as run_insession
 from tests.servers import cluster as servers
-from tests.servers.cluster import Cluster, keep_whole, name_of, said, until
-from tests.servers.valkey import Valkey, namespace_of
-
-NOW = 1_800_000_000.0
-OWNERS = tuple(f"owner-{place}" for place in range(24))
-"""Enough of them to have sessions in every partition."""
-
-
-def made(cluster: Cluster, namespace: str, **options: Any) -> ClusterStore:
-    return ClusterStore(parse_url(cluster.url), namespace=namespace, clock=ManualClock(NOW), **options)
+from tests.servers.valkey import namespace_of
+from tests.stores.clusters import NOW, OWNERS, everywhere, ids, made
 
 
 @pytest.fixture
@@ -90,41 +73,6 @@ async def store(namespace: str) -> AsyncIterator[ClusterStore]:
     await store.open()
     yield store
     await store.close()
-
-
-@contextmanager
-def running(folder: Path, *, replicas: int = 0) -> Iterator[Cluster]:
-    """A cluster that a test may do anything to."""
-    cluster = Cluster(folder, "--appendonly", "yes", "--appendfsync", "always", replicas=replicas)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
-async def everywhere(store: Store, **fields: Any) -> list[Record]:
-    """A session of every owner, opened a second apart."""
-    return [
-        await opened(store, session("s", NOW + place, owner=owner, idle=1e6, **fields))
-        for place, owner in enumerate(OWNERS)
-    ]
-
-
-def ids(records: list[Any]) -> list[str]:
-    return [record.id for record in records]
-
-
-async def until_it_answers(store: Store, operation: Any) -> Any:
-    """Sent again as an engine does; the change's id says whether it was done."""
-    for _ in range(600):
-        try:
-            (answer,) = await store.apply([operation])
-        except (StoreUnavailable, OutcomeUnknown):
-            await asyncio.sleep(0.02)
-        else:
-            return answer
-    raise AssertionError("it does not answer")
 
 
 class TestPartitions:
@@ -321,114 +269,6 @@ class TestCrossing:
         item = await item_of(store, "wide/0/x")
         assert item is not None
         assert (item.data, (await the_record(store, record.id)).data) == (b"1", b"1")
-
-
-def client(server: Valkey) -> Any:
-    return Redis(port=server.port, password=server.password)
-
-
-def moved(source: Valkey, target: Valkey, slot: int, *, begin: bool = True, finish: bool = True) -> None:
-    """Move a slot key by key, as `valkey-cli --cluster reshard` does."""
-    names = name_of(source), name_of(target)
-    if begin:
-        said(target, "CLUSTER", "SETSLOT", str(slot), "IMPORTING", names[0])
-        said(source, "CLUSTER", "SETSLOT", str(slot), "MIGRATING", names[1])
-    if not finish:
-        return
-    with client(source) as asked:
-        keys = asked.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1000)
-        asked.migrate("127.0.0.1", target.port, keys, 0, 5000, auth=source.password)
-    for server in (target, source):
-        said(server, "CLUSTER", "SETSLOT", str(slot), "NODE", names[1])
-
-
-async def test_a_slot_that_moves(tmp_path: Path) -> None:
-    with running(tmp_path) as cluster:
-        store, other = (made(cluster, "moving", patience=0.5) for _ in range(2))
-        await store.open()
-        await other.open()
-        waker = other.waker({EventType.UPDATED})
-        record = await opened(store, session("one", NOW, owner="ann"))
-        slot = key_slot(f"moving.{store._routing.of_id(record.id)}".encode())
-        place = next(place for place in range(3) if slot < (place + 1) * servers.SLOTS // 3)
-        source, target = cluster.masters[place], cluster.masters[place - 1]
-        moved(source, target, slot, finish=False)
-        # The program would see a part of the keys: nothing of it runs.
-        with pytest.raises(StoreUnavailable):
-            await store.apply([update(record.id, NOW, Put(f"{record.id}/a", b"x"), data=b"during")])
-        moved(source, target, slot, begin=False)
-        assert (await the_record(store, record.id)) == record
-        await done(store, update(record.id, NOW, data=b"after", event=EventType.UPDATED))
-        assert (await the_record(other, record.id)).data == b"after"
-        assert await woken(waker)
-        assert [event.type for event in await the_log(store)] == [EventType.OPENED, EventType.UPDATED]
-        await store.close()
-        await other.close()
-
-
-async def test_a_master_that_restarts(tmp_path: Path) -> None:
-    with running(tmp_path) as cluster:
-        store = made(cluster, "restarting", patience=1.0)
-        await store.open()
-        records = await everywhere(store)
-        cursor = await end_of_log(store)
-        waker = store.waker(ENDINGS)
-        cluster.masters[1].stop(signal.SIGKILL)
-        cluster.masters[1].start()
-        keep_whole(cluster.servers)
-        for record in records:
-            assert isinstance(await until_it_answers(store, update(record.id, NOW + 30, data=b"after")), Done)
-        # Its partitions begin new epochs, the others go on.
-        page = await store.events(cursor, 100, None)
-        assert page.trimmed
-        seen = [*page.events, *await the_log(store, page.cursor)]
-        assert 0 < len(seen) < len(records)
-        for record in records:
-            await ended(store, end(record.id, ending(NOW + 31)))
-            assert await woken(waker)
-        await store.close()
-
-
-async def test_a_master_that_is_gone_leaves_the_others(tmp_path: Path) -> None:
-    with running(tmp_path) as cluster:
-        for server in cluster.servers:
-            said(server, "CONFIG", "SET", "cluster-require-full-coverage", "no")
-        store = made(cluster, "gone", patience=0.4)
-        await store.open()
-        records = await everywhere(store)
-        cluster.masters[2].stop(signal.SIGKILL)
-        answered = 0
-        for record in records:
-            start = time.monotonic()
-            try:
-                answered += await record_of(store, record.id) == record
-            except StoreUnavailable:
-                assert time.monotonic() - start < 3.0
-        assert 0 < answered < len(records)
-        with pytest.raises(StoreUnavailable):
-            await ask(store, Count("all"), Counted)
-        await store.close()
-
-
-async def test_a_failover_is_survived(tmp_path: Path) -> None:
-    with running(tmp_path, replicas=1) as cluster:
-        master, replica = cluster.masters[0], cluster.servers[3]
-        cluster.replicate(replica, master)
-        store = made(cluster, "failing")
-        await store.open()
-        waker = store.waker(ENDINGS)
-        records = await everywhere(store)
-        cluster.level(master)
-        master.stop(signal.SIGKILL)
-        until(lambda: b"role:master" in replica.ask("INFO", "replication"), 20.0)
-        for record in records:
-            commit = update(record.id, NOW + 30, data=b"after", event=EventType.UPDATED)
-            assert isinstance(await until_it_answers(store, commit), Done)
-        assert {record.data for record in await everything(store, "all")} == {b"after"}
-        for record in records:
-            await ended(store, end(record.id, ending(NOW + 31)))
-            assert await woken(waker)
-        await store.close()
 
 
 async def test_two_engines(namespace: str) -> None:

@@ -54,6 +54,9 @@ class ClusterStore(ServerStore):
     ``partitions`` is how many a new store gets; one that is there keeps what it has, and refuses another number.
     """
 
+    # A batch with what concerns several partitions goes in steps, which nothing may overtake.
+    abreast = 1
+
     def __init__(self, url: StoreURL, *, partitions: int | None = None, **options: Any) -> None:
         super().__init__(url, **options)
         self._wanted = partitions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from .link import Line, Link
 
 _PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2)
 """Seconds between attempts to reach a slot's master, the last one again and again."""
+_SHARE: Final = 0.3
+"""So much of the patience one server gets to be reached."""
 _LATER: Final = (AskError, TryAgainError, ClusterDownError)
 
 
@@ -79,7 +82,7 @@ class Nodes:
             problem: Exception | None = None
             for address in dict.fromkeys((*self.masters, *self._dialler.hosts)):
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(self._patience * _SHARE):
                         self._ranges = list(_ranges(await self._asked(address), address[0]))
                 except (RedisError, OSError, TimeoutError) as error:
                     problem = error
@@ -112,7 +115,7 @@ class Nodes:
             if self._closed:
                 raise StoreUnavailable(f"{self._where}: the store is not open")
             try:
-                return await self._link(self.master(slot)).open()
+                return await self._opened(self.master(slot))
             except StoreUnavailable:
                 pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
                 attempt += 1
@@ -120,6 +123,14 @@ class Nodes:
                     raise
                 await asyncio.sleep(pause)
             await self._learn_again(end)
+
+    async def _opened(self, address: Address) -> Line:
+        """A line to a master; who does not answer at all must leave time to look for another."""
+        try:
+            async with asyncio.timeout(self._patience * _SHARE):
+                return await self._link(address).open()
+        except TimeoutError:
+            raise StoreUnavailable(f"{self._where}: cannot be reached: no answer") from None
 
     async def _learn_again(self, end: float) -> None:
         try:
@@ -140,8 +151,9 @@ class Nodes:
         """A connection of its own to the master of a slot."""
         try:
             return await self._dialler.connect(self.master(slot))
-        except (RedisError, OSError):
-            await self.learn()
+        except (RedisError, OSError, StoreUnavailable):
+            with suppress(StoreUnavailable, ConfigurationError):
+                await self.learn()
             raise
 
     async def close(self) -> None:
