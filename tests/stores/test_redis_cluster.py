@@ -243,8 +243,12 @@ class TestCrossing:
     async def test_sessions_of_two_partitions(self, store: Store) -> None:
         one, two = (session("s", NOW, owner=owner) for owner in OWNERS[:2])
         patches = tuple(Patch(record.id, Guard.ABSENT, record=record) for record in (one, two))
-        with pytest.raises(InvalidInput, match="two partitions"):
-            await store.apply([Commit(NOW, "both", NODE, patches)])
+        twice = writing(NOW, Put("a/b", b"1"), Put("a/b", b"2"))
+        for bad, why in ((Commit(NOW, "both", NODE, patches), "two partitions"), (twice, "twice")):
+            # Nothing of their batch has run, so that the others may be sent again.
+            with pytest.raises(InvalidInput, match=why):
+                await store.apply([opening(session("three", NOW)), Count("all"), bad])
+            assert await the_log(store) == []
 
     async def test_a_fence_of_another_partition(self, store: Store) -> None:
         record = await opened(store, session("one", NOW))

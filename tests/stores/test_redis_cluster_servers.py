@@ -84,6 +84,32 @@ async def test_a_slot_that_moves(tmp_path: Path) -> None:
         await other.close()
 
 
+async def test_a_slot_that_moves_whole(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        store = made(cluster, "moving")
+        await store.open()
+        records = await everywhere(store)
+        waker = store.waker({EventType.UPDATED})
+        source, target = cluster.masters[:2]
+        if source.ask("CLUSTER", "GETSLOTMIGRATIONS").startswith(b"-"):
+            pytest.skip("this server moves slots key by key only")
+        last = str(servers.SLOTS // servers.MASTERS - 1)
+        said(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", last, "NODE", name_of(target))
+        turns = 0
+        while b"cluster_size:2" not in source.ask("CLUSTER", "INFO"):
+            turns += 1
+            for record in records[turns % 4 :: 4]:
+                commit = update(record.id, NOW + 30, data=b"%d" % turns)
+                assert isinstance(await until_it_answers(store, commit), Done)
+            assert turns < 1000
+        for record in records:
+            commit = update(record.id, NOW + 30, data=b"after", event=EventType.UPDATED)
+            assert isinstance(await until_it_answers(store, commit), Done)
+            assert await woken(waker)
+        assert {record.data for record in await everything(store, "all")} == {b"after"}
+        await store.close()
+
+
 async def test_a_master_that_restarts(tmp_path: Path) -> None:
     with running(tmp_path) as cluster:
         store = made(cluster, "restarting", patience=1.0)

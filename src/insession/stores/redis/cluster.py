@@ -145,6 +145,8 @@ class ClusterStore(ServerStore):
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """Operations on one partition keep their order; what concerns several waits for all before it."""
         self._check()
+        for operation in operations:
+            self._routing.check(operation)
         given: list[Any] = [None] * len(operations)
         batch = Batch(self._routing)
         changed = False

@@ -126,6 +126,16 @@ class Routing:
         below = answers[self.of_id(load.under)]
         return Loaded(entries, below.under, below.more)
 
+    def check(self, operation: Operation) -> None:
+        """Refuse what could not be sent, before anything of its batch is."""
+        if not isinstance(operation, Commit) or (len(operation.patches) < 2 and operation.fence is None):  # noqa: PLR2004
+            return
+        parts = operation.patches
+        if len({part.key if isinstance(part, Put) else part.id for part in parts}) < len(parts):
+            raise InvalidInput("patches", "name one record or item twice")
+        if self.of_commit(operation) is None:
+            self.main(operation)
+
     def main(self, commit: Commit) -> int:
         """Where a commit that crosses is decided: with its lease, else its sessions, else its first item."""
         homes = {self.of_id(part.id) for part in commit.patches if isinstance(part, Patch)}
