@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from redis.crc import key_slot
 
-from insession import StoreUnavailable
+from insession import ConfigurationError, StoreUnavailable
 from insession.kernel.events import ENDINGS, EventType
 from insession.kernel.operations import (
     Count,
@@ -19,6 +19,9 @@ from insession.kernel.operations import (
     Done,
     Put,
 )
+from insession.kernel.urls import parse_url
+from insession.stores.redis import ClusterStore
+from insession.testing.clock import ManualClock
 from insession.testing.contract.log import woken
 from insession.testing.contract.samples import (
     ask,
@@ -37,8 +40,8 @@ from insession.testing.contract.samples import (
 )
 from tests.servers import cluster as servers
 from tests.servers.cluster import keep_whole, name_of, said, until
-from tests.servers.valkey import Valkey
-from tests.stores.clusters import NOW, everywhere, made, running, until_it_answers
+from tests.servers.valkey import Valkey, shared
+from tests.stores.clusters import NOW, everywhere, ids, made, running, until_it_answers
 
 
 def client(server: Valkey) -> Any:
@@ -108,6 +111,29 @@ async def test_a_slot_that_moves_whole(tmp_path: Path) -> None:
             assert await woken(waker)
         assert {record.data for record in await everything(store, "all")} == {b"after"}
         await store.close()
+
+
+async def test_a_user_who_may_do_what_is_needed_only(tmp_path: Path) -> None:
+    rights = ("+@read", "+@write", "+@scripting", "+@pubsub", "+@connection", "+info", "+time", "+cluster|slots")
+    with running(tmp_path) as cluster:
+        for server in cluster.servers:
+            said(server, "ACL", "SETUSER", "ann", "on", ">pw", "~insession{*", "&insession{*", *rights)
+        url = f"valkey+cluster://ann:pw@127.0.0.1:{cluster.servers[0].port}"
+        store = ClusterStore(parse_url(url), clock=ManualClock(NOW))
+        await store.open()
+        records = await everywhere(store)
+        assert ids(await everything(store, "all")) == ids(records)
+        await store.close()
+        wrong = ClusterStore(parse_url(url.replace("ann:pw", "ann:hunter2")))
+        with pytest.raises(ConfigurationError, match="refuses this user") as raised:
+            await wrong.open()
+        assert "hunter2" not in str(raised.value)
+
+
+async def test_a_server_that_is_not_one_of_a_cluster() -> None:
+    store = ClusterStore(parse_url(shared().url.replace("valkey://", "valkey+cluster://")))
+    with pytest.raises(ConfigurationError, match="not one of a cluster"):
+        await store.open()
 
 
 async def test_a_master_that_restarts(tmp_path: Path) -> None:
