@@ -19,7 +19,7 @@ TIMEOUT: Final = 1500
 
 
 def _server(folder: Path, *options: str) -> Valkey:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     bus = str(free_port())
     cluster = ("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", str(TIMEOUT))
     server = Valkey(folder, *cluster, "--repl-diskless-sync-delay", "0", *options)
