@@ -26,7 +26,7 @@ OWNERS = tuple(f"owner-{place}" for place in range(24))
 
 
 def made(cluster: Cluster, namespace: str, **options: Any) -> ClusterStore:
-    return ClusterStore(parse_url(cluster.url), namespace=namespace, clock=ManualClock(NOW), **options)
+    return ClusterStore(parse_url(cluster.url), namespace=namespace, **{"clock": ManualClock(NOW), **options})
 
 
 @contextmanager
