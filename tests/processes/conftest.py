@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import pytest
 
-from tests.servers import valkey
+from tests.servers import cluster, valkey
 from tests.servers.postgres import fresh_schema, shared_server
 
 from .running import sqlite_url
@@ -21,9 +21,17 @@ def _valkey_url(_: Path) -> str:
     return server.url
 
 
+def _cluster_url(_: Path) -> str:
+    servers = cluster.shared()
+    for server in servers.masters:
+        server.ask("FLUSHALL")
+    return servers.url
+
+
 EMPTY: Final[dict[str, Callable[[Path], str]]] = {
     "sqlite": sqlite_url,
     "valkey": _valkey_url,
+    "cluster": _cluster_url,
     "postgres": lambda _: shared_server().url(fresh_schema()),
 }
 """The URL of an empty store of each sort."""

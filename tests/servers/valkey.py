@@ -56,6 +56,8 @@ class Valkey:
         self.port: int = free_port()
         self.password: str = secrets.token_hex(12)
         self.options: tuple[str, ...] = options
+        self.bus: str = ""
+        """Its port for the others of a cluster."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -15,7 +15,7 @@ import pytest
 from insession.kernel.contract import Store
 from insession.kernel.urls import parse_url, store_from
 from insession.testing.clock import ManualClock
-from tests.servers import valkey
+from tests.servers import cluster, valkey
 from tests.servers.postgres import shared_server
 
 Maker = Callable[[Path, ManualClock], Store]
@@ -48,12 +48,22 @@ def _postgres(folder: Path, clock: ManualClock) -> Store:
     return store_from(shared_server().url(schema), namespace="default", clock=clock)
 
 
+def redis_cluster(folder: Path, clock: ManualClock | None, **options: Any) -> Store:
+    """A store on the cluster that all tests share."""
+    url = parse_url(cluster.shared().url)
+    namespace = valkey.namespace_of(folder)
+    return cast(
+        "Store", _class("insession.stores.redis:ClusterStore")(url, namespace=namespace, clock=clock, **options)
+    )
+
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": redis,
     "redis-scripts": partial(redis, calls="scripts"),
     "redis-plain": partial(redis, calls="plain scripts"),
+    "redis-cluster": redis_cluster,
     "postgres": _postgres,
 }
 SHARED: Final = frozenset(MAKERS) - {"memory"}

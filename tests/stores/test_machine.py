@@ -17,7 +17,7 @@ from insession.testing.machine import STATES, MemoryMachine, SQLiteMachine, Stor
 from tests.met import record_states
 from tests.servers.postgres import fresh_schema, shared_server
 
-from .conftest import THERE, redis
+from .conftest import THERE, redis, redis_cluster
 
 
 class PostgresMachine(StoreMachine):
@@ -59,6 +59,13 @@ class PlainMachine(RedisMachine):
     options: ClassVar[dict[str, Any]] = {"calls": "plain scripts"}
 
 
+class ClusterMachine(RedisMachine):
+    """The same over a cluster: all lies in one partition, and the others are asked."""
+
+    def make_store(self, clock: ManualClock) -> Store:
+        return redis_cluster(Path(f"machine-{next(self.numbers_of_runs)}"), clock, partitions=4)
+
+
 MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "memory": MemoryMachine,
     "sqlite": SQLiteMachine,
@@ -68,8 +75,9 @@ MACHINES: Final[dict[str, type[StoreMachine]]] = {
     "redis": RedisMachine,
     "redis-scripts": ScriptsMachine,
     "redis-plain": PlainMachine,
+    "redis-cluster": ClusterMachine,
 }
-VARIANTS: Final = ("redis-scripts", "redis-plain")
+VARIANTS: Final = ("redis-scripts", "redis-plain", "redis-cluster")
 EXAMPLES: Final = int(os.environ.get("INSESSION_MACHINE_EXAMPLES", "60"))
 """More of them for a longer look; each costs about a tenth of a second."""
 

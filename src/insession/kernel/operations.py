@@ -114,6 +114,9 @@ class Load(msgspec.Struct, frozen=True, gc=False):
 class Commit(msgspec.Struct, frozen=True, gc=False):
     """Patches of records and items that belong together: all of them, or none.
 
+    That is so within one partition. Items that lie in another one than the session, or the fence, go first, each
+    under its own guard; when one is refused, nothing follows.
+
     ``limits`` are checked for a session that it opens: when one is reached, members that are due
     expire first; then as many as make room are interrupted, or the commit is refused.
     ``again``: it is sent a second time because its answer was lost; then an open does not replace a
@@ -138,8 +141,9 @@ class Pick(msgspec.Struct, frozen=True, gc=False):
     One id that was opened later is a later life of it, and refused as stale.
 
     Indexes are walked by kind, then in the order of opening (``due``: of due time); ``kind``
-    narrows any of them. Only ``due`` holds the kinds that begin with ``~`` (nodes) without being asked
-    for one by ``kind``; it holds what is due at the ending's time.
+    narrows any of them. A store of several partitions walks one partition after the other. Only ``due``
+    holds the kinds that begin with ``~`` (nodes) without being asked for one by ``kind``; it holds what
+    is due at the ending's time.
     """
 
     index: Index

@@ -31,6 +31,8 @@ SCHEMES: Final[Mapping[str, str]] = {
     "valkey+sentinel": "insession.stores.redis:RedisStore",
     "postgresql": "insession.stores.postgres:PostgresStore",
     "postgres": "insession.stores.postgres:PostgresStore",
+    "redis+cluster": "insession.stores.redis:ClusterStore",
+    "valkey+cluster": "insession.stores.redis:ClusterStore",
 }
 _WORDS: Final = re.compile(r"[^0-9A-Za-z]+")
 _HOST: Final = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.%]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>[0-9]{1,5}))?")

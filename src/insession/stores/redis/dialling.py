@@ -16,7 +16,12 @@ from insession.kernel.urls import StoreURL
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 _SENTINELS: Final = frozenset({"redis+sentinel", "valkey+sentinel"})
+_CLUSTERS: Final = frozenset({"redis+cluster", "valkey+cluster"})
 _FILES: Final = {"ca": "ssl_ca_certs", "certificate": "ssl_certfile", "key": "ssl_keyfile"}
+
+
+Address = tuple[str, int]
+"""Host and port."""
 
 
 class Dialler:
@@ -38,12 +43,10 @@ class Dialler:
                 raise ConfigurationError(
                     f"{url.shown}: names sentinels and a master, as in redis+sentinel://one:26379,two:26379/mymaster/0"
                 )
-        elif url.options.keys() & {"tls", "sentinel_user", "sentinel_password"}:
-            raise ConfigurationError(f"{url.shown}: tls and sentinel_... go with redis+sentinel://")
-        elif len(url.hosts) > 1:
-            raise ConfigurationError(f"{url.shown}: names more than one host; several go with redis+sentinel://")
+        else:
+            _check_plain(url, path)
         port = PORT if self._master is None else SENTINEL_PORT
-        self._hosts: list[tuple[str, int]] = [(host, given or port) for host, given in url.hosts]
+        self._hosts: list[Address] = [(host, given or port) for host, given in url.hosts]
         self._hosts = self._hosts or [("localhost", port)]
         self._class, common = _carried(url, patience)
         account = {"username": url.user, "password": url.password, "db": _database(url, path)}
@@ -52,6 +55,15 @@ class Dialler:
             "username": url.options.get("sentinel_user"),
             "password": url.options.get("sentinel_password"),
         }
+
+    @property
+    def hosts(self) -> tuple[Address, ...]:
+        """The hosts that the URL names."""
+        return tuple(self._hosts)
+
+    async def connect(self, address: Address) -> AbstractConnection:
+        """A connection to this server."""
+        return await self._connected(*address, self._options)
 
     async def dial(self) -> AbstractConnection:
         """A connection that is connected and authenticated."""
@@ -97,6 +109,21 @@ class Dialler:
             await connection.disconnect(nowait=True)
             raise
         return connection
+
+
+def _check_plain(url: StoreURL, path: str) -> None:
+    """What goes with sentinels, or with a cluster, goes with nothing else."""
+    cluster = url.scheme in _CLUSTERS
+    if url.options.keys() & {"sentinel_user", "sentinel_password"} or ("tls" in url.options and not cluster):
+        raise ConfigurationError(
+            f"{url.shown}: sentinel_... goes with redis+sentinel://, tls also with redis+cluster://"
+        )
+    if len(url.hosts) > 1 and not cluster:
+        raise ConfigurationError(
+            f"{url.shown}: names more than one host; several go with redis+sentinel:// and redis+cluster://"
+        )
+    if cluster and path not in {"", "0"}:
+        raise ConfigurationError(f"{url.shown}: a cluster has only the database 0")
 
 
 async def _prove_master(connection: AbstractConnection) -> None:

@@ -145,9 +145,14 @@ class Link:
             return self._line
 
     async def open(self) -> Line:
-        """The first line; a server that is not there now is not waited for."""
+        """A line, made with one attempt if there is none: a server that is not there now is not waited for."""
+        line = self._line
+        if line is not None and not line.lost:
+            return line
         async with self._making:
-            self._line = await self._attempt(self._patience)
+            if self._line is None or self._line.lost:
+                await self._drop()
+                self._line = await self._attempt(self._patience)
             return self._line
 
     async def close(self) -> None:

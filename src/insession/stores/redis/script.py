@@ -63,14 +63,14 @@ class Program:
         """Whether a call that changes anything has to prove itself that there is room."""
         return self._way(line) == "plain scripts"
 
-    async def call(self, line: Line, key: str, arguments: Sequence[Argument], *, grows: bool) -> Any:
+    async def call(self, line: Line, keys: Sequence[str], arguments: Sequence[Argument], *, grows: bool) -> Any:
         """Call it; brought to the server first where that has forgotten it, in which case nothing has run."""
         way = self._way(line)
         if way == "functions":
-            command: tuple[Argument, ...] = ("FCALL", self._functions[grows], 1, key)
+            command: tuple[Argument, ...] = ("FCALL", self._functions[grows], len(keys), *keys)
         else:
             text = self._plain if way == "plain scripts" else self._scripts[grows]
-            command = ("EVALSHA", self._digests[text], 1, key)
+            command = ("EVALSHA", self._digests[text], len(keys), *keys)
         try:
             return await line.ask(*command, *arguments)
         except NoScriptError:
@@ -85,7 +85,7 @@ class Program:
                 raise
             await self._bring(line)
         if self._way(line) != way:
-            return await self.call(line, key, arguments, grows=grows)
+            return await self.call(line, keys, arguments, grows=grows)
         return await line.ask(*command, *arguments)
 
     async def _bring(self, line: Line) -> None:

@@ -9,7 +9,7 @@ answer is given up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -38,14 +38,14 @@ def tell(told: str, hear: Tell) -> None:
 
 
 class Signals:
-    """A connection that listens."""
+    """A connection that listens, for the partitions with these prefixes."""
 
-    def __init__(self, dial: Dial, patience: float, prefix: str, own: str, hear: Tell) -> None:
+    def __init__(self, dial: Dial, patience: float, prefixes: Sequence[str], own: str, hear: Tell) -> None:
         self._dial = dial
         self._patience = patience
-        self._followed = f"{prefix}w"
-        self._others = f"{prefix}v"
-        self._channels = [self._followed]
+        self._others = [f"{prefix}v" for prefix in prefixes]
+        self._channels = [f"{prefix}w" for prefix in prefixes]
+        self._wide = False
         self._own = own
         self._hear = hear
         self._connection: AbstractConnection | None = None
@@ -66,15 +66,16 @@ class Signals:
 
     def widen(self, types: Collection[EventType]) -> None:
         """Somebody waits for these: listen to all, if they are not what is always listened to."""
-        if self._others not in self._channels and not FOLLOWED.issuperset(types):
-            self._channels.append(self._others)
+        if not self._wide and not FOLLOWED.issuperset(types):
+            self._wide = True
+            self._channels += self._others
             self._widening = asyncio.get_running_loop().create_task(self._widen())
 
     async def _widen(self) -> None:
         # Without a connection the next one will have it.
         if self._connection is not None:
             with suppress(RedisError, OSError):
-                await self._connection.send_command("SUBSCRIBE", self._others, check_health=False)
+                await self._connection.send_command("SUBSCRIBE", *self._others, check_health=False)
 
     async def _subscribed(self) -> AbstractConnection:
         async with asyncio.timeout(self._patience):
@@ -107,7 +108,7 @@ class Signals:
     async def _heard(self, connection: AbstractConnection) -> None:
         """Listen until the connection breaks, or does not answer."""
         asked, self._connection = False, connection
-        if len(self._channels) > 1:
+        if self._wide:
             # It may have been asked for while this connection was made.
             await self._widen()
         while True:

@@ -147,6 +147,7 @@ class Batches(Suite):
 
     async def test_texts_of_any_script(self, store: Store, clock: ManualClock) -> None:
         for place, text in enumerate(["O'Neil", "a|b,c:d", "%_*?[x]", "安娜", "👩\u200d🚀", "x" * 512]):
+            clock.set(clock.now() + 1)
             record = await opened(store, session(f"s{place}", clock.now(), owner=text, node=text))
             await done(store, update(record.id, clock.now(), event=EventType.UPDATED, reason=text))
             after = await the_record(store, record.id)

@@ -161,7 +161,8 @@ class Picks(Suite):
         assert await ended(store, end(members[1].id, ending(clock.now(), "before"))) == (members[1].id,)
         answer = await ask(store, End(Pick(index, value, most=10), ending(clock.now(), "picked")), Ends)
         expected = ids([members[0], members[2]]) + (ids(others) if index == "all" else ())
-        assert answer.ids == expected
+        # Those of several owners may lie in several partitions, which have no order.
+        assert sorted(answer.ids) == sorted(expected)
         assert not answer.more
         for place, version in zip(answer.ids, answer.versions, strict=True):
             after = await the_record(store, place)

@@ -22,7 +22,7 @@ from insession.kernel.operations import (
 )
 from insession.testing.clock import ManualClock
 
-from .leases import LOCK, LeaseSuite
+from .leases import LOCK, LOCKS, LeaseSuite
 from .samples import (
     NODE,
     ask,
@@ -32,11 +32,14 @@ from .samples import (
     opened,
     refused,
     session,
+    sid,
     the_log,
     the_record,
     update,
     writing,
 )
+
+ITEM = f"{sid('one')}/x"
 
 
 class Displacement(LeaseSuite):
@@ -60,7 +63,7 @@ class Displacement(LeaseSuite):
         await refused(store, self.renewing("a", held.token, clock), Why.LOST)
         await refused(store, self.want("a", clock), Why.LOST)
         fence = Fence(LOCK, "a", held.token)
-        await refused(store, writing(clock.now(), Put("x/1", b"x"), fence=fence), Why.FENCED)
+        await refused(store, writing(clock.now(), Put(ITEM, b"x"), fence=fence), Why.FENCED)
 
     async def test_granted_at_the_release(self, store: Store, clock: ManualClock) -> None:
         held, _ = await self.displaced(store, clock)
@@ -129,7 +132,7 @@ class Fences(LeaseSuite):
         elif wrong == "expired":
             await self.age_leases(clock, 1)
         else:
-            fence = Fence("lock/none", "a", held.token)
+            fence = Fence(f"{LOCKS}none", "a", held.token)
         commit = update(record.id, clock.now(), Put(f"{record.id}/a", b"x"), data=b"x", fence=fence)
         assert await refused(store, commit, Why.FENCED) is None
         assert await the_record(store, record.id) == record
@@ -139,12 +142,12 @@ class Fences(LeaseSuite):
         old = await self.hold(store, "a", clock)
         await self.give_back(store, "a", clock)
         await self.hold(store, "a", clock)
-        commit = writing(clock.now(), Put("x/1", b"x"), fence=Fence(LOCK, "a", old.token))
+        commit = writing(clock.now(), Put(ITEM, b"x"), fence=Fence(LOCK, "a", old.token))
         await refused(store, commit, Why.FENCED)
 
     async def test_commit_sent_again_after_the_lease_is_done(self, store: Store, clock: ManualClock) -> None:
         held = await self.hold(store, "a", clock)
-        commit = writing(clock.now(), Put("x/1", b"x"), fence=Fence(LOCK, "a", held.token))
+        commit = writing(clock.now(), Put(ITEM, b"x"), fence=Fence(LOCK, "a", held.token))
         versions = await done(store, commit)
         await self.give_back(store, "a", clock)
         assert await done(store, commit) == versions

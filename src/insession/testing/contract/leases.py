@@ -25,10 +25,13 @@ from .samples import (
     ask,
     everything,
     refused,
+    sid,
 )
 from .suite import Suite
 
-LOCK = "lock/one"
+LOCKS = f"{sid('one')}/lock/"
+"""Under a session, so that a fence lies where that does."""
+LOCK = f"{LOCKS}one"
 
 
 class LeaseSuite(Suite):
@@ -193,7 +196,7 @@ class Leases(LeaseSuite):
     async def test_idle_one_leaves_nothing(self, store: Store, clock: ManualClock) -> None:
         first = await self.hold(store, "a", clock)
         await self.queue_up(store, "b", clock)
-        assert await everything(store, "lease", "lock/") == [LeaseView(LOCK, ("a",), ("b",))]
+        assert await everything(store, "lease", LOCKS) == [LeaseView(LOCK, ("a",), ("b",))]
         await self.give_back(store, "a", clock)
         await self.give_back(store, "b", clock)
         assert await everything(store, "lease") == []
@@ -213,9 +216,9 @@ class Leases(LeaseSuite):
 
     async def test_names_do_not_mix(self, store: Store, clock: ManualClock) -> None:
         await self.hold(store, "a", clock)
-        await ask(store, Acquire("lock/two", "b", clock.now(), self.lease_unit), Granted)
-        assert [view.name for view in await everything(store, "lease", "lock/", most=1)] == [LOCK, "lock/two"]
-        assert await everything(store, "lease", "lock/t") == [LeaseView("lock/two", ("b",), ())]
+        await ask(store, Acquire(f"{LOCKS}two", "b", clock.now(), self.lease_unit), Granted)
+        assert [view.name for view in await everything(store, "lease", LOCKS, most=1)] == [LOCK, f"{LOCKS}two"]
+        assert await everything(store, "lease", f"{LOCKS}t") == [LeaseView(f"{LOCKS}two", ("b",), ())]
 
 
 class Notes(LeaseSuite):

@@ -151,28 +151,28 @@ class KindLimits(Suite):
     """Over all sessions of a kind, which lie in one partition."""
 
     async def test_kind_limit_denies(self, store: Store, clock: ManualClock) -> None:
-        await filled(store, clock, 2)
-        await refused(store, limited(session("new", clock.now()), 2, "deny", over="kind"), Why.LIMIT)
-        await done(store, limited(session("new", clock.now(), kind="chat"), 2, "deny", over="kind"))
+        await filled(store, clock, 2, by_kind=True)
+        await refused(store, limited(session("new", clock.now(), by_kind=True), 2, "deny", over="kind"), Why.LIMIT)
+        await done(store, limited(session("new", clock.now(), kind="chat", by_kind=True), 2, "deny", over="kind"))
 
     async def test_oldest_of_the_kind_goes(self, store: Store, clock: ManualClock) -> None:
-        records = await filled(store, clock, 3)
-        await done(store, limited(session("new", clock.now(), owner="ann"), 3, "oldest", over="kind"))
+        records = await filled(store, clock, 3, by_kind=True)
+        await done(store, limited(session("new", clock.now(), owner="ann", by_kind=True), 3, "oldest", over="kind"))
         assert await living(store, *records) == [False, True, True]
 
     async def test_nearest_due_goes(self, store: Store, clock: ManualClock) -> None:
-        first = await opened(store, session("first", clock.now(), owner="ann", idle=90.0))
-        second = await opened(store, session("second", clock.now(), owner="ann", idle=30.0))
-        never = await opened(store, session("never", clock.now(), owner="ann", idle=NEVER))
+        first = await opened(store, session("first", clock.now(), owner="ann", idle=90.0, by_kind=True))
+        second = await opened(store, session("second", clock.now(), owner="ann", idle=30.0, by_kind=True))
+        never = await opened(store, session("never", clock.now(), owner="ann", idle=NEVER, by_kind=True))
         at = clock.now() + 1
-        await done(store, limited(session("new", at, owner="ann"), 3, "least recently used", over="kind"))
+        await done(store, limited(session("new", at, owner="ann", by_kind=True), 3, "least recently used", over="kind"))
         assert await living(store, first, second, never) == [True, False, True]
 
     async def test_due_ones_of_the_kind_expire_first(self, store: Store, clock: ManualClock) -> None:
-        records = await filled(store, clock, 3, idle=10.0)
+        records = await filled(store, clock, 3, by_kind=True, idle=10.0)
         await due_after(store, Touch(records[0].id, clock.now(), 0.0))
         clock.set(records[2].due)
-        await done(store, limited(session("new", clock.now(), owner="ann"), 3, "oldest", over="kind"))
+        await done(store, limited(session("new", clock.now(), owner="ann", by_kind=True), 3, "oldest", over="kind"))
         assert [(await the_record(store, one.id)).state for one in records] == [
             State.ACTIVE,
             State.EXPIRED,
@@ -187,27 +187,27 @@ class TwoLimits(Suite):
     """One of an owner, which evicts, and three of the kind, which refuse."""
 
     async def test_what_one_limit_evicts_makes_room_under_the_other(self, store: Store, clock: ManualClock) -> None:
-        mine = await opened(store, session("mine", clock.now(), owner="ann"))
+        mine = await opened(store, session("mine", clock.now(), owner="ann", by_kind=True))
         for place in range(2):
-            await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))
-        await done(store, opening(session("new", clock.now(), owner="ann"), limits=self.limits))
+            await opened(store, session(f"theirs{place}", clock.now(), owner="bob", by_kind=True))
+        await done(store, opening(session("new", clock.now(), owner="ann", by_kind=True), limits=self.limits))
         assert await living(store, mine) == [False]
         assert await ask(store, Count("kind", "call"), Counted) == Counted(3)
 
     async def test_nobody_is_evicted_where_the_other_limit_refuses(self, store: Store, clock: ManualClock) -> None:
-        mine = await opened(store, session("mine", clock.now(), owner="ann"))
+        mine = await opened(store, session("mine", clock.now(), owner="ann", by_kind=True))
         for place in range(3):
-            await opened(store, session(f"theirs{place}", clock.now(), owner="bob"))
+            await opened(store, session(f"theirs{place}", clock.now(), owner="bob", by_kind=True))
         log = await the_log(store)
-        commit = opening(session("new", clock.now(), owner="ann"), limits=self.limits)
+        commit = opening(session("new", clock.now(), owner="ann", by_kind=True), limits=self.limits)
         await refused(store, commit, Why.LIMIT)
         assert await living(store, mine) == [True]
         assert await the_log(store) == log
 
     async def test_expired_by_the_limit_counts_once(self, store: Store, clock: ManualClock) -> None:
-        mine = await opened(store, session("mine", clock.now(), owner="ann", idle=5.0))
+        mine = await opened(store, session("mine", clock.now(), owner="ann", idle=5.0, by_kind=True))
         clock.set(mine.due)
-        await done(store, opening(session("new", clock.now(), owner="ann"), limits=self.limits))
+        await done(store, opening(session("new", clock.now(), owner="ann", by_kind=True), limits=self.limits))
         endings = await the_log(store, types={EventType.EXPIRED, EventType.INTERRUPTED})
         assert [(event.type, event.id) for event in endings] == [(EventType.EXPIRED, mine.id)]
         await refused(store, end(mine.id, expiry(clock.now())), Why.ENDED)

@@ -47,9 +47,9 @@ def fresh_change() -> str:
     return f"change-{next(_changes)}"
 
 
-def sid(name: str, owner: str | None = None, *, kind: str = KIND) -> str:
+def sid(name: str, owner: str | None = None, *, kind: str = KIND, by_kind: bool = False) -> str:
     """The id of a session; those of one owner, and those without one, lie in one partition."""
-    return named_id(kind, owner if owner is not None else "nobody", name, by_kind=False)
+    return named_id(kind, owner if owner is not None else "nobody", name, by_kind=by_kind)
 
 
 def session(
@@ -61,11 +61,15 @@ def session(
     idle: float = 60.0,
     window: float = 0.0,
     absolute: float = NEVER,
+    by_kind: bool = False,
     **fields: Any,
 ) -> Record:
-    """A record that begins at a time; `name` is a word for it, or the id of an earlier life."""
+    """A record that begins at a time; `name` is a word for it, or the id of an earlier life.
+
+    ``by_kind``: it lies with all others of its kind, which has a limit over all owners.
+    """
     record = Record(
-        id=sid(name, owner, kind=kind),
+        id=sid(name, owner, kind=kind, by_kind=by_kind),
         kind=kind,
         owner=owner,
         node=None,

@@ -40,9 +40,11 @@ IDS: Final = tuple(named_id("call", "nobody", f"s{number}", by_kind=False) for n
 OWNERS: Final = ("ann", "bob", None)
 KINDS: Final = ("call", "call", "chat", "chat", "free", NODE_KIND)
 NODES: Final = ("n1", None)
-LEASES: Final = ("lock/1", "lock/2")
+LEASES: Final = (f"{IDS[0]}/lock/1", f"{IDS[0]}/lock/2")
 TICKETS: Final = ("t0", "t1", "t2", "t3")
-KEYS: Final = (*(f"{session_id}/{name}" for session_id in IDS[:4] for name in "ab"), "memory/1", "memory/2")
+FOLDER: Final = "memory-198960/"
+"""Its route is that of the ids. All lies in one partition, which has one order and one counter."""
+KEYS: Final = (*(f"{session_id}/{name}" for session_id in IDS[:4] for name in "ab"), f"{FOLDER}1", f"{FOLDER}2")
 IDLE: Final = (8.0, 30.0, 100.0)
 OWNERS_LIMIT: Final = 3
 KINDS_LIMIT: Final = 4
@@ -303,7 +305,7 @@ _options = st.fixed_dictionaries(
 ).map(lambda options: tuple(options.items()))
 _finds = st.builds(
     lambda where, state, kind: Find(where[0], where[1], kind, state, most=500),
-    st.sampled_from((*_indexes, ("finish", None), ("item", "memory/"), ("item owner", "ann"))),
+    st.sampled_from((*_indexes, ("finish", None), ("item", FOLDER), ("item owner", "ann"))),
     st.sampled_from((None, *State)),
     st.sampled_from((None, None, "free", NODE_KIND)),
 )

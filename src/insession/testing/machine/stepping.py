@@ -44,7 +44,7 @@ from .intents import IDS, LEASES, NODE, TICKETS, Intent, Then
 _ids = st.sampled_from(IDS)
 _leases = st.sampled_from(LEASES)
 _thens = st.sampled_from(("deny", "oldest", "least recently used"))
-CROWD: Final = tuple(named_id("call", "crowd", f"c{number}", by_kind=False) for number in range(50))
+CROWD: Final = tuple(named_id("call", "nobody", f"c{number}", by_kind=False) for number in range(50))
 STATES: Final = (
     "batch", "changed_twice", "crowd_of_fifty", "displaced", "erased", "expired", "expired_by_limit",
     "ended_twice", "expired_together", "needed_a_place",
@@ -277,12 +277,12 @@ class StoreMachine(Driver):
     @rule(key=st.sampled_from(intents.KEYS), ticket=st.sampled_from(TICKETS), guard=intents.item_guards)
     def run_out(self, key: str, ticket: str, guard: Guard) -> None:
         """An item and a place in a queue run out."""
-        held = self.hold("lock/2", "t0")
+        held = self.hold(LEASES[1], "t0")
         write = intents.Write(key, Guard.ANY, False, b"short", "ann", 5.0, None)
-        self.send(write.operation(self), replace(self.want("lock/2", ticket), ttl=5.0))
+        self.send(write.operation(self), replace(self.want(LEASES[1], ticket), ttl=5.0))
         self.clock.set(self.now + 5.0)
         again = dataclasses.replace(write, guard=guard, lasts=2.0).operation(self)
-        self.send(again, Release("lock/2", "t0", self.now), Purge(self.now))
+        self.send(again, Release(LEASES[1], "t0", self.now), Purge(self.now))
         self.clock.set(self.now + 2.0)
         self.send(Purge(self.now))
         assert held is None or self.model.items.get(key) is None
