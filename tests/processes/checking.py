@@ -36,9 +36,10 @@ def by_id(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 
 def check_positions(events: list[Event]) -> None:
-    """No event comes twice, and their order is that of the log."""
-    positions = [event.position for event in events]
-    assert positions == sorted(set(positions))
+    """No event comes twice, and in each partition their order is that of the log."""
+    for partition in {event.partition for event in events}:
+        positions = [event.position for event in events if event.partition == partition]
+        assert positions == sorted(set(positions))
 
 
 def most_live(events: Iterable[Event], kind: str) -> int:

@@ -43,6 +43,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return EMPTY[cast("str", request.param)](tmp_path)
 
 
+@pytest.fixture(params=[name for name in EMPTY if name != "cluster"])
+def one_log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store with a single log: times of different partitions say nothing about what was read."""
+    return EMPTY[cast("str", request.param)](tmp_path)
+
+
 @pytest.fixture(params=["valkey", "postgres"])
 def server_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty store on a server."""

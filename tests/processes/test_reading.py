@@ -90,5 +90,5 @@ async def _check_trimmed(engine: insession.Engine, reader: _Reader) -> None:
 
 
 @pytest.mark.processes
-async def test_a_reader_misses_nothing(url: str) -> None:
-    await read_while_others_write(url, callers=100, each=10)
+async def test_a_reader_misses_nothing(one_log_url: str) -> None:
+    await read_while_others_write(one_log_url, callers=100, each=10)
