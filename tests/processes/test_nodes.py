@@ -33,10 +33,13 @@ async def lose_a_node(url: str, number: int, *, ahead: float) -> None:
         await asyncio.gather(*(survivor.until("ready") for survivor in survivors))
         async with asyncio.timeout(DEADLINE):
             await _recovered(engine, 3 * number)
+            # An orphan is written down before its hook is called.
+            said = await _calls(survivors, number)
         for survivor in survivors:
             await survivor.say("leave")
-        said = await asyncio.gather(*(survivor.rest() for survivor in survivors))
-        called = Counter(line[1] for lines in said for line in lines if line[0] == "called")
+        for lines in await asyncio.gather(*(survivor.rest() for survivor in survivors)):
+            said += lines
+        called = Counter(line[1] for line in said if line[0] == "called")
         assert called == Counter(session_id for session_id, kind in owned.items() if kind == "calls")
         await _check(engine, owned)
 
@@ -49,6 +52,25 @@ async def _recovered(engine: insession.Engine, number: int) -> None:
         done += 1
         if done == number:
             return
+
+
+async def _calls(survivors: list[Worker], number: int) -> list[list[str]]:
+    """What they say until so many calls have been made."""
+    said: list[list[str]] = []
+    full = asyncio.Event()
+
+    async def listen(survivor: Worker) -> None:
+        while True:
+            said.append(await survivor.line())
+            if sum(line[0] == "called" for line in said) >= number:
+                full.set()
+
+    listening = [asyncio.create_task(listen(survivor)) for survivor in survivors]
+    await full.wait()
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+    return said
 
 
 async def _check(engine: insession.Engine, owned: dict[str, str]) -> None:
