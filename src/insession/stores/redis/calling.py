@@ -110,7 +110,7 @@ class Caller:
             line = await self._line()
             head = self._head(line, proves=changing and manner.program.proves_room(line))
             try:
-                told, replies = await manner.program.call(line, self._keys, (*head, *said), grows=growing)
+                replies, *told = await manner.program.call(line, self._keys, (*head, *said), grows=growing)
             except OutcomeUnknown as error:
                 if changing:
                     # What it wrote, if it ran, nobody else here is told of.
@@ -122,7 +122,8 @@ class Caller:
                 if loop.time() - start > manner.patience or not await self._again(error):
                     raise self._failure(error) from error
             else:
-                tell(told.decode(), manner.hear)
+                if told:
+                    tell(told[0].decode(), manner.hear)
                 return replies
 
     async def _again(self, error: ResponseError) -> bool:
