@@ -27,14 +27,14 @@ CHECK: Final = 2.0
 _PAUSE: Final = 0.1
 LEASES: Final = "l"
 
-Tell = Callable[[Collection[EventType] | None, bool], None]
-"""Told what types of events became visible (None: any), and whether a lease was handed on."""
+Tell = Callable[[Collection[EventType] | None, bool, bool], None]
+"""Told what types of events became visible (None: any), whether a lease was handed on, and whether answers tell all."""
 
 
-def tell(told: str, hear: Tell) -> None:
+def tell(told: str, hear: Tell, *, answered: bool = False) -> None:
     """Pass on what a call or a channel said."""
     if told:
-        hear([EVENTS[int(code)] for code in told if code != LEASES], LEASES in told)
+        hear([EVENTS[int(code)] for code in told if code != LEASES], LEASES in told, answered)
 
 
 class Ear(asyncio.Protocol):
@@ -136,7 +136,7 @@ class Signals:
             try:
                 if ear is None:
                     ear = await self._subscribed()
-                    self._hear(None, True)
+                    self._hear(None, True, False)
                 self._ear = ear
                 if self._wide:
                     # It may have been asked for while this connection was made.
@@ -152,7 +152,7 @@ class Signals:
 
     def _take(self, reply: Any) -> None:
         if reply[0] == b"subscribe":
-            self._hear(None, True)
+            self._hear(None, True, False)
         elif reply[0] == b"message":
             own, _, told = reply[2].decode().partition(":")
             if own != self._own:
