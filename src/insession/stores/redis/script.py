@@ -18,7 +18,7 @@ from .link import Line
 from .wire import Argument
 
 Calls = Literal["auto", "functions", "scripts", "plain scripts"]
-_FILES: Final = ("records.lua", "changes.lua", "leases.lua", "pages.lua")
+_FILES: Final = ("records.lua", "changes.lua", "quick.lua", "leases.lua", "pages.lua")
 _FLAGGED: Final = 7
 """Since this version a script has flags, and the server functions."""
 
