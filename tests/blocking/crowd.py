@@ -139,9 +139,10 @@ def check(engine: BlockingEngine, callers: list[Caller], shared: BlockingSession
             if event.id == last.id:
                 break
         # The shared one and the last one are opened by the main thread.
-        assert logged == Counter(
-            opened=said["opened"] + 2, closed=said["closed"], interrupted=said["interrupted"]
-        ), (logged, said)
+        assert logged == Counter(opened=said["opened"] + 2, closed=said["closed"], interrupted=said["interrupted"]), (
+            logged,
+            said,
+        )
     for caller in callers:
         assert engine.get(caller.session.id).data == {"n": caller.own}
 

@@ -59,7 +59,9 @@ def differences(twin: type, blocking: type, *, missing: Collection[str] = (), mo
 def _differing(name: str, theirs: Any, ours: Any) -> list[str]:
     parameters, returned = signature(theirs)
     expected = [(*one[:3], blocking_form(one[3])) for one in parameters], blocking_form(returned)
-    wrong = [] if signature(ours) == expected else [f"{name}: {inspect.signature(ours)} for {inspect.signature(theirs)}"]
+    wrong = (
+        [] if signature(ours) == expected else [f"{name}: {inspect.signature(ours)} for {inspect.signature(theirs)}"]
+    )
     if not ours.__doc__:
         wrong.append(f"{name}: is not documented")
     if inspect.iscoroutinefunction(ours):

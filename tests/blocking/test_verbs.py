@@ -65,13 +65,12 @@ def test_sessions_by_their_ids(engine: BlockingEngine) -> None:
 
 def test_an_interrupt_from_elsewhere_is_heard(engine: BlockingEngine) -> None:
     session = engine.open()
-    assert not session.interrupted
+    before = session.interrupted
     thread = threading.Thread(target=lambda: engine.get(session.id).interrupt("elsewhere", wait=0.0))
     thread.start()
     assert session.wait_interrupted(30)
     thread.join()
-    assert session.interrupted
-    assert session.reason == "elsewhere"
+    assert (before, session.interrupted, session.reason) == (False, True, "elsewhere")
 
 
 def test_finding_and_counting(engine: BlockingEngine) -> None:
@@ -126,10 +125,10 @@ def test_an_event_stream(engine: BlockingEngine) -> None:
     sessions = [engine.open() for _ in range(3)]
     stream = engine.events(after=before, types=["opened"])
     assert [next(stream).id, next(stream).id] == [one.id for one in sessions[:2]]
-    assert stream.ready
+    ready = stream.ready
     # Who comes back with the cursor goes on where this reader has come to, not where it has read ahead.
     assert next(engine.events(after=stream.cursor)).id == next(stream).id == sessions[2].id
-    assert not stream.ready
+    assert (ready, stream.ready) == (True, False)
     assert [next(now).id for _ in sessions] == [one.id for one in sessions]
     with pytest.raises(InvalidInput, match="did you mean 'opened'"):
         engine.events(types=["openend"])

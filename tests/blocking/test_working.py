@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_block_that_nobody_interrupts(engine: BlockingEngine) -> None:
 
 
 def test_a_block_that_comes_to_its_end_raises_there(engine: BlockingEngine) -> None:
-    session, end = engine.open(), []
+    session, end = engine.open(), list[str]()
     with pytest.raises(Interrupted, match="enough"), session.running():
         interrupted_elsewhere(engine, session)
         end.append("reached")
@@ -63,7 +64,7 @@ def test_an_error_of_the_block_goes_before_the_interrupt(engine: BlockingEngine)
     with pytest.raises(ZeroDivisionError) as caught, session.running():
         interrupted_elsewhere(engine, session)
         raise ZeroDivisionError
-    assert [one.path.name for one in caught.traceback] == ["test_working.py"]
+    assert [Path(one.path).name for one in caught.traceback] == ["test_working.py"]
     assert stopped(engine, session) == "returned"
 
 
@@ -150,7 +151,12 @@ def test_a_guarded_iterator_to_its_end(engine: BlockingEngine) -> None:
 
 def test_a_guarded_iterator_ends_with_its_session(engine: BlockingEngine) -> None:
     session = engine.open()
-    source, got = Source(before=lambda number: number == 2 and interrupted_elsewhere(engine, session)), list[int]()
+
+    def before(number: int) -> None:
+        if number == 2:
+            interrupted_elsewhere(engine, session)
+
+    source, got = Source(before=before), list[int]()
     guard = session.guard(source)
     with pytest.raises(Interrupted, match="enough"):
         got.extend(iter(lambda: next(guard), None))
@@ -218,7 +224,7 @@ def test_a_lock_is_renewed_while_the_thread_works(engine: BlockingEngine) -> Non
 
 
 def test_threads_take_turns(engine: BlockingEngine) -> None:
-    session, counted = engine.open(), []
+    session, counted = engine.open(), list[int]()
 
     def count() -> None:
         for _ in range(10):

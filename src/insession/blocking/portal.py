@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -22,6 +22,8 @@ from .held import Held
 
 Starting = Future[asyncio.AbstractEventLoop]
 Resource = AbstractAsyncContextManager[object]
+NAME: Final = "insession-portal"
+"""What the thread of a loop of our own is called."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -115,7 +117,6 @@ class Portal:
             starting = self._starting
         if starting is not None and starting.exception() is None:
             self._stop(starting.result())
-        atexit.unregister(self.close)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -144,15 +145,15 @@ class Portal:
         return starting.result()
 
     def _begin(self, starting: Starting) -> None:
-        self._ended = threading.Event()
+        ended = self._ended = threading.Event()
         if self._bound is None:
             # A daemon: the interpreter's exit must not wait for it before it calls what is registered there.
-            self._thread = threading.Thread(target=self._run, args=(starting,), name="insession-portal", daemon=True)
-            self._thread.start()
+            self._thread = threading.Thread(target=self._run, args=(starting, ended), daemon=True, name=NAME)
             atexit.register(self.close)
+            self._thread.start()
             return
         try:
-            serving = self._bound.start_task_soon(self._serve, self._bound, starting, self._ended)
+            serving = self._bound.start_task_soon(self._serve, self._bound, starting, ended)
         except RuntimeError:
             self._starting = None
             raise PortalClosed from None
@@ -163,18 +164,19 @@ class Portal:
 
         serving.add_done_callback(served)
 
-    def _run(self, starting: Starting) -> None:
+    def _run(self, starting: Starting, ended: threading.Event) -> None:
         try:
-            asyncio.run(self._alone(starting))
+            asyncio.run(self._alone(starting, ended))
         except RuntimeError:
             # The end of the interpreter may refuse what ends a loop, a thread for one; all that matters is done then.
-            if self._ended is None or not self._ended.is_set():
+            if not ended.is_set():
                 raise
+        finally:
+            atexit.unregister(self.close)
 
-    async def _alone(self, starting: Starting) -> None:
-        assert self._ended is not None  # noqa: S101 - `_begin` has just made it
+    async def _alone(self, starting: Starting, ended: threading.Event) -> None:
         async with BlockingPortal() as portal:
-            await self._serve(portal, starting, self._ended)
+            await self._serve(portal, starting, ended)
 
     async def _serve(self, portal: BlockingPortal, starting: Starting, ended: threading.Event) -> None:
         """The life of the portal on its loop."""

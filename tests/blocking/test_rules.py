@@ -1,0 +1,352 @@
+"""The six rules of a portal: lazy, forked, in a loop, Ctrl-C, bound, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+from anyio.from_thread import BlockingPortal
+
+import insession
+from insession import CalledFromEventLoop, PortalClosed, StoreUnavailable
+from insession.blocking import BlockingEngine, Portal, connect
+from insession.blocking.calls import Call, Latch
+from insession.kernel.engine import Engine
+from insession.stores.memory import MemoryStore
+from insession.testing.faulty import FaultyStore
+
+PATIENCE = 30.0
+
+
+class Interruption(BaseException):
+    """Raised in a waiting thread, as Ctrl-C is."""
+
+
+def portals() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "insession-portal"]
+
+
+def test_it_starts_at_the_first_call_and_ends_at_the_end() -> None:
+    engine = connect("memory:")
+    assert engine.declared("call") is None
+    assert (portals(), engine.is_open) == ([], False)
+    session = engine.open()
+    assert len(portals()) == 1
+    assert engine.get(session.id).state == "active"
+    engine.shut_down()
+    assert (portals(), engine.is_open) == ([], False)
+
+
+def test_a_bad_url_is_refused_before_anything_starts() -> None:
+    with pytest.raises(insession.ConfigurationError, match="did you mean 'memory:'"):
+        connect("memori:")
+    assert portals() == []
+
+
+def test_an_opening_that_failed_is_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    engine = connect(f"sqlite:///{folder / 'sessions.db'}")
+    for _ in range(2):
+        with pytest.raises(insession.ConfigurationError, match="folder"):
+            engine.open()
+    folder.mkdir()
+    with engine:
+        assert engine.open().state == "active"
+
+
+def test_closed_stays_closed() -> None:
+    with connect("memory:") as engine:
+        session = engine.open()
+        lock = engine.lock("report")
+        block = session.running()
+        assert not session.interrupted
+    for call in (
+        engine.stats,
+        engine.open,
+        session.refresh,
+        lambda: session.interrupted,
+        lambda: engine.items,
+        lock.__enter__,
+        lock.raise_if_lost,
+        block.__enter__,
+        engine.__enter__,
+    ):
+        with pytest.raises(PortalClosed):
+            call()
+    engine.shut_down()
+    assert engine.portal.closed
+    assert session.id  # what it said last can be read
+    assert portals() == []
+
+
+def test_one_that_was_never_used_closes_too() -> None:
+    engine = connect("memory:")
+    engine.shut_down()
+    with pytest.raises(PortalClosed):
+        engine.stats()
+
+
+def test_what_waits_is_let_go_when_it_closes() -> None:
+    engine = connect("memory:")
+    session, waiting, raised = engine.open(), threading.Barrier(4), list[str]()
+    stream = engine.events()
+
+    def wait(how: str) -> None:
+        waiting.wait(PATIENCE)
+        try:
+            if how == "event":
+                next(stream)
+            elif how == "block":
+                with session.running():
+                    session.wait_interrupted()
+            else:
+                with engine.lock("report"), engine.lock("report", wait=None):
+                    pass
+        except PortalClosed:
+            raised.append(how)
+
+    threads = [threading.Thread(target=wait, args=(how,)) for how in ("event", "block", "lock")]
+    for thread in threads:
+        thread.start()
+    waiting.wait(PATIENCE)
+    while engine.stats().locks < 1:
+        pass
+    engine.shut_down()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(raised) == ["block", "event", "lock"]
+
+
+async def test_called_where_a_loop_runs() -> None:
+    engine = connect("memory:")
+    for call in (engine.open, engine.__enter__, engine.shut_down, lambda: engine.items):
+        with pytest.raises(CalledFromEventLoop, match="to_thread"):
+            call()
+    session = await asyncio.to_thread(engine.open)
+    for verb in (session.touch, session.running().__enter__):
+        with pytest.raises(CalledFromEventLoop):
+            verb()
+    assert not session.interrupted  # local, so it may be read anywhere
+    await asyncio.to_thread(engine.shut_down)
+
+
+async def test_bound_to_the_loop_of_an_application() -> None:
+    threads = set[threading.Thread]()
+
+    async def observer(_: insession.Event) -> None:
+        threads.add(threading.current_thread())
+
+    def work(engine: BlockingEngine) -> None:
+        with engine.observe(observer, types=["opened"]), engine.lock("report"):
+            session = engine.open(data={"n": 0})
+            with session.running():
+                session.update(lambda data: {"n": data["n"] + 1})
+            while not threads:
+                engine.stats()
+
+    async with BlockingPortal() as portal:
+        engine = connect("memory:", portal=portal)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(asyncio.to_thread(work, engine) for _ in range(4)))
+        assert threads == {threading.current_thread()}
+        assert portals() == []
+        await asyncio.to_thread(engine.shut_down)
+        with pytest.raises(PortalClosed):
+            await asyncio.to_thread(engine.stats)
+        assert await asyncio.to_thread(lambda: portal.call(threading.current_thread)) is threading.current_thread()
+
+
+@pytest.mark.parametrize("how", ["left", "cancelled"])
+async def test_it_ends_with_the_portal_of_the_application(how: str) -> None:
+    raised = list[Exception]()
+
+    def work(engine: BlockingEngine, inside: threading.Event) -> None:
+        try:
+            with engine.lock("report"):
+                inside.set()
+                engine.open().wait_interrupted()
+        except PortalClosed as error:
+            raised.append(error)
+
+    store = MemoryStore()
+    async with anyio.create_task_group() as group:
+        async with BlockingPortal() as portal:
+            engine, inside = connect(store, portal=portal), threading.Event()
+            group.start_soon(anyio.to_thread.run_sync, work, engine, inside)
+            assert await asyncio.to_thread(inside.wait, PATIENCE)
+            if how == "cancelled":
+                await portal.stop(cancel_remaining=True)
+        assert not engine.is_open
+    assert len(raised) == 1
+    with pytest.raises(PortalClosed):
+        await asyncio.to_thread(engine.open)
+    with pytest.raises(PortalClosed):
+        await asyncio.to_thread(connect("memory:", portal=portal).open)
+
+
+async def test_an_open_engine_of_the_application_is_shared_and_stays_open() -> None:
+    async with insession.connect("memory:") as engine, BlockingPortal() as portal:
+        session = await engine.open(owner="ann")
+        blocking = BlockingEngine(engine, portal=portal)
+        assert (await asyncio.to_thread(blocking.get, session.id)).owner == "ann"
+        await asyncio.to_thread(blocking.shut_down)
+        assert engine.is_open
+        assert await session.close()
+
+
+def test_an_exception_while_waiting_cancels_and_waits_for_the_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = list[str]()
+    begun = threading.Event()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            steps.append("clean")
+
+    waited, wait = 0, Latch.wait
+
+    def interrupted(self: Latch, loop: asyncio.AbstractEventLoop) -> None:
+        nonlocal waited
+        waited += 1
+        if waited == 1:
+            assert begun.wait(PATIENCE)
+            raise Interruption
+        wait(self, loop)
+
+    monkeypatch.setattr(Latch, "wait", interrupted)
+    with Portal() as portal, pytest.raises(Interruption):
+        try:
+            portal.call(work)
+        finally:
+            steps.append("raised")
+    assert steps == ["clean", "raised"]
+
+
+def test_an_exception_before_the_start_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = list[str]()
+
+    async def work() -> None:
+        ran.append("ran")
+
+    def interrupted(_: Call[None]) -> None:
+        raise Interruption
+
+    with Portal() as portal:
+        with monkeypatch.context() as patch, pytest.raises(Interruption):
+            patch.setattr(Call, "post", interrupted)
+            portal.call(work)
+        assert ran == []
+        portal.call(work)
+        assert ran == ["ran"]
+
+
+def test_a_portal_holds_context_managers_open() -> None:
+    seen = list[object]()
+
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[str]:
+        seen.append("entered")
+        try:
+            yield "inside"
+        except KeyError:
+            seen.append("swallowed")
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+        finally:
+            seen.append("left")
+
+    with Portal() as portal:
+        with portal.hold(manager) as inside:
+            assert inside == "inside"
+        with portal.hold(manager):
+            raise KeyError
+        with pytest.raises(ZeroDivisionError), portal.hold(manager):
+            raise ZeroDivisionError
+        with pytest.raises(Interruption), portal.hold(manager):
+            raise Interruption
+        assert seen == [
+            *("entered", "left", "entered", "swallowed", "left"),
+            *("entered", "ZeroDivisionError", "left", "entered", "BlockLeft", "left"),
+        ]
+
+
+def test_a_manager_that_cannot_be_entered() -> None:
+    with Portal() as portal:
+        with pytest.raises(ZeroDivisionError), portal.hold(lambda: 1 / 0):  # type: ignore[arg-type,return-value]
+            pytest.fail("it began")
+        with pytest.raises(ZeroDivisionError):
+            portal.call(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+
+
+def test_errors_at_the_end_reach_who_closes_it() -> None:
+    @asynccontextmanager
+    async def resource() -> AsyncIterator[None]:
+        yield
+        raise ZeroDivisionError
+
+    portal = Portal(resource)
+    portal.start()
+    with pytest.raises(ZeroDivisionError):
+        portal.close()
+    portal.close()
+
+
+def test_a_store_that_fails_says_so_in_the_thread() -> None:
+    faulty = FaultyStore(MemoryStore())
+    with connect(faulty) as engine:
+        engine.open()
+        faulty.down = True
+        with pytest.raises(StoreUnavailable):
+            engine.open()
+        faulty.down = False
+        assert engine.count() == 1
+
+
+def test_what_a_context_variable_says_goes_along() -> None:
+    variable = ContextVar("variable", default="unset")
+
+    async def read() -> str:
+        return variable.get()
+
+    with Portal() as portal:
+        variable.set("set")
+        assert portal.call(read) == "set"
+
+
+def test_many_threads_start_one_loop() -> None:
+    engine, ready = connect("memory:"), threading.Barrier(8)
+
+    def work() -> None:
+        ready.wait(PATIENCE)
+        engine.open()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(portals()) == 1
+    assert engine.count() == 8
+    engine.shut_down()
+
+
+def test_the_loop_can_be_asked_for_more() -> None:
+    async def ids(engine: Engine) -> list[str]:
+        return [(await engine.open()).id for _ in range(3)]
+
+    with connect("memory:") as engine:
+        assert len(engine.ask(ids)) == 3
+        engine.portal.call(anyio.sleep, 0)
