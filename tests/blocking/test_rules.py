@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -118,7 +119,7 @@ def test_what_waits_is_let_go_when_it_closes() -> None:
         thread.start()
     waiting.wait(PATIENCE)
     while engine.stats().locks < 1:
-        pass
+        time.sleep(0.001)
     engine.shut_down()
     for thread in threads:
         thread.join(PATIENCE)

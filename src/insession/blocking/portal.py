@@ -138,10 +138,10 @@ class Portal:
         with self._deciding:
             if self._closed:
                 raise PortalClosed
-            if self._starting is None:
-                self._starting = Future()
-                self._begin(self._starting)
             starting = self._starting
+            if starting is None:
+                starting = self._starting = Future()
+                self._begin(starting)
         return starting.result()
 
     def _begin(self, starting: Starting) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, supp
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from insession.errors import SessionEnded
+from insession.errors import PortalClosed, SessionEnded
 
 from .held import Held
 
@@ -23,31 +23,40 @@ class Running(AbstractContextManager[T], Generic[T]):
     Args:
         portal: Where the session lives.
         manager: Makes the asynchronous block that stands for it there.
-        inside: What the ``with`` statement gives.
-        ended: The error that says how the session ended.
+        inside: What the ``with`` statement gives, made of what that block gives.
+        ended: The error that says how the session ended; None: it has not, as far as is known.
     """
 
     def __init__(
         self,
         portal: Portal,
         manager: Callable[[], AbstractAsyncContextManager[Any]],
-        inside: T,
-        ended: Callable[[], Exception],
+        inside: Callable[[Any], T],
+        ended: Callable[[T], SessionEnded | None],
     ) -> None:
         self._held: Held[Any] = portal.hold(manager, shielded=True)
-        self._inside = inside
+        self._make = inside
         self._ended = ended
+        self._inside: list[T] = []
 
     def __enter__(self) -> T:
-        self._held.__enter__()
-        return self._inside
+        inside = self._make(self._held.__enter__())
+        self._inside.append(inside)
+        return inside
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.__exit__(kind, error, trace)
-        if self._held.told and error is None:
-            raise self._ended()
+        try:
+            self._held.__exit__(kind, error, trace)
+            told = self._held.told
+        except PortalClosed:
+            # The session may have been ended before everything else was.
+            if (ended := self._ended(self._inside[0])) is not None:
+                raise ended from None
+            raise
+        if told and error is None and (ended := self._ended(self._inside[0])) is not None:
+            raise ended
 
     def leave(self) -> None:
         """Leave it without waiting, in any thread."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from insession.errors import Conflict
+from insession.errors import Conflict, SessionEnded
 from insession.kernel.changing import TRIES
 from insession.kernel.codec import decode
 from insession.kernel.record import Record, State
@@ -195,7 +195,11 @@ class BlockingSession:
         return self._engine.ask(lambda engine: engine.write_over(self._session, record, data, touch=touch, event=event))
 
     def _running(self, grace: float) -> Running[BlockingSession]:
-        return Running(self._engine.portal, lambda: self._session.running(grace=grace), self, self._ended)
+        return Running(self._engine.portal, lambda: self._session.running(grace=grace), self._inside, _ended)
 
-    def _ended(self) -> Exception:
-        return ended_error(self._session.record)
+    def _inside(self, _: Session) -> BlockingSession:
+        return self
+
+
+def _ended(session: BlockingSession) -> SessionEnded | None:
+    return None if session.record.live else ended_error(session.record)

@@ -251,7 +251,7 @@ class SessionTracker(TrackerLife):
         if isinstance(session, LiveSession):
             return Session(engine, session.record), session
         found = await self.found(session)
-        return found, self.active_sessions.get(found.id) or LiveSession(self, found.record)
+        return found, self.active_sessions.get(found.id) or LiveSession(self, found.record, found)
 
     async def replace_session(self, session_id: str, session: Mapping[str, Any]) -> LiveSession:
         """Put a migrated session back: its ``context``, ``user_agent`` and ``ip_address``.
