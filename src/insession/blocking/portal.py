@@ -28,6 +28,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Process:
+    """This process. Its id is asked for once, and again in the child of a fork: asking costs as much as a flag may."""
+
+    def __init__(self) -> None:
+        self.pid: int = os.getpid()
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        self.pid = os.getpid()
+
+
+_here: Final = _Process()
+
+
 class Portal:
     """Runs coroutines for threads, all on one loop: its own, in a thread of its own, or that of an application.
 
@@ -84,7 +98,7 @@ class Portal:
 
     def check(self) -> None:
         """Raise if nothing that belongs to this portal can be believed any more: after a fork, and after the end."""
-        if self._pid is not None and self._pid != os.getpid():
+        if self._pid is not None and self._pid != _here.pid:
             raise CalledAfterFork
         if self._closed:
             raise PortalClosed
@@ -109,7 +123,7 @@ class Portal:
 
         Raises what the resource raised at its end.
         """
-        if self._pid is not None and self._pid != os.getpid():
+        if self._pid is not None and self._pid != _here.pid:
             return
         _refuse_loops()
         with self._deciding:
@@ -134,7 +148,7 @@ class Portal:
     def _started(self) -> asyncio.AbstractEventLoop:
         """Start it, or wait until whoever was first has."""
         # Before anything that a fork could leave locked in the child.
-        self._pid = os.getpid()
+        self._pid = _here.pid
         with self._deciding:
             if self._closed:
                 raise PortalClosed
