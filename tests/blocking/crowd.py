@@ -166,8 +166,8 @@ def main(url: str, threads: int, calls: int) -> None:
         until_half(callers)
         forked = fork(engine, shared)
         interrupted = False
-        print("half", flush=True)
         try:
+            print("half", flush=True)
             shared.wait_interrupted(PATIENCE)
         except KeyboardInterrupt:
             interrupted = True

@@ -20,6 +20,7 @@ import insession
 from insession import CalledFromEventLoop, PortalClosed, StoreUnavailable
 from insession.blocking import BlockingEngine, Portal, connect
 from insession.blocking.calls import Call, Latch
+from insession.blocking.held import Held
 from insession.kernel.engine import Engine
 from insession.stores.memory import MemoryStore
 from insession.testing.faulty import FaultyStore
@@ -351,3 +352,85 @@ def test_the_loop_can_be_asked_for_more() -> None:
     with connect("memory:") as engine:
         assert len(engine.ask(ids)) == 3
         engine.portal.call(anyio.sleep, 0)
+
+
+def test_a_block_that_ends_after_everything_says_why() -> None:
+    engine = connect("memory:")
+    session, inside, closed = engine.open(), threading.Event(), threading.Event()
+    raised = list[Exception]()
+
+    def work() -> None:
+        try:
+            with session.running():
+                inside.set()
+                assert closed.wait(PATIENCE)
+        except insession.Interrupted as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert inside.wait(PATIENCE)
+    assert session.interrupt("enough")
+    engine.shut_down()
+    closed.set()
+    thread.join(PATIENCE)
+    assert len(raised) == 1
+
+
+def test_an_exception_at_the_end_of_a_block_cancels_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = list[str]()
+
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            left.append("left")
+
+    def interrupted(_: Held[None]) -> None:
+        raise Interruption
+
+    with Portal() as portal:
+        held = portal.hold(manager)
+        with monkeypatch.context() as patch, pytest.raises(Interruption), held:
+            patch.setattr(Held, "leave", interrupted)
+        with monkeypatch.context() as patch, pytest.raises(Interruption), portal.hold(manager):
+            patch.setattr(Call, "wait", interrupted)
+        with monkeypatch.context() as patch:
+            patch.setattr(Call, "post", interrupted)
+            with pytest.raises(Interruption), portal.hold(manager):
+                pytest.fail("it began")
+    assert left == ["left"] * 2
+
+
+def test_a_loop_that_is_gone_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def began(self, _: object) -> bool:
+            return False
+
+        def over(self, _: object) -> None: ...
+
+    async def work() -> None: ...
+
+    monkeypatch.setattr("insession.blocking.calls.LOOK", 0.01)
+    loop = asyncio.new_event_loop()
+    late = Call(Ended(), loop, work)
+    late.begin()
+    with pytest.raises(PortalClosed):
+        late.result()
+    call = Call(Ended(), loop, work)
+    loop.close()
+    with pytest.raises(PortalClosed, match="under way"):
+        call.wait()
+    with pytest.raises(PortalClosed):
+        call.post()
+    call.abandon()  # there is nothing left to wait for
+
+
+async def test_a_portal_that_is_cancelled_before_it_serves() -> None:
+    async with BlockingPortal() as portal:
+        blocking = connect("memory:", portal=portal)
+        calling = asyncio.ensure_future(asyncio.to_thread(blocking.open))
+        await portal.stop(cancel_remaining=True)
+    with pytest.raises(PortalClosed):
+        await calling

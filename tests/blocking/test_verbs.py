@@ -203,3 +203,16 @@ def test_what_an_update_raises_is_raised(engine: BlockingEngine) -> None:
     with pytest.raises(InvalidInput, match="data"):
         session.update(lambda _: object())
     assert session.update(lambda data: data) == {"n": 0}
+
+
+def test_an_update_that_is_never_first_gives_up(engine: BlockingEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("insession.blocking.session.TRIES", 3)
+    session, tries = engine.open(data={"n": 0}), list[int]()
+
+    def change(data: dict[str, int]) -> dict[str, int]:
+        tries.append(engine.update(session.id, {"n": data["n"] + 1}).data["n"])
+        return data
+
+    with pytest.raises(Conflict):
+        session.update(change)
+    assert tries == [1, 2, 3]
