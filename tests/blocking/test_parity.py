@@ -34,7 +34,7 @@ from .parity import differences
         (Session, BlockingSession, set(), {"raise_if_interrupted"}),
         (Lock, BlockingLock, set(), {"raise_if_lost"}),
         (Items, BlockingItems, set(), set()),
-        (EventStream, BlockingEventStream, set(), set()),
+        (EventStream, BlockingEventStream, set(), {"close"}),
         (Subscription, BlockingSubscription, set(), {"failures"}),
         (SessionPage, BlockingSessionPage, set(), set()),
     ],

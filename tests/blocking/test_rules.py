@@ -403,6 +403,18 @@ def test_an_exception_at_the_end_of_a_block_cancels_it(monkeypatch: pytest.Monke
     assert left == ["left"] * 2
 
 
+def test_an_exception_while_it_starts_leaves_it_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise Interruption
+
+    engine = connect("memory:")
+    with monkeypatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(threading.Thread, "start", interrupted)
+        engine.open()
+    with engine:
+        assert engine.count() == 0
+
+
 def test_a_loop_that_is_gone_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ended:
         def began(self, _: object) -> bool:

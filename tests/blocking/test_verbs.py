@@ -144,6 +144,24 @@ def test_a_stream_waits_for_events(engine: BlockingEngine) -> None:
     assert heard == [session.id]
 
 
+def test_a_stream_that_is_closed_lets_its_reader_go(engine: BlockingEngine) -> None:
+    stream, heard, begun = engine.events(after=insession.START), list[str](), threading.Event()
+
+    def read() -> None:
+        for event in stream:
+            heard.append(event.id)
+            begun.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    session = engine.open()
+    assert begun.wait(30)
+    stream.close()
+    thread.join(30)
+    assert heard == [session.id]
+    assert list(stream) == []
+
+
 def test_an_observer_runs_in_a_thread_and_may_make_calls(engine: BlockingEngine) -> None:
     heard, done = list[tuple[str, bool]](), threading.Event()
 

@@ -67,7 +67,7 @@ class Portal:
         self._resource = resource
         self._bound = bound
         self._deciding = threading.Lock()
-        """Held for moments, and never while anything is waited for."""
+        """Held while a start is decided and posted, never by the loop and never while anything opens or closes."""
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: Starting | None = None
@@ -155,7 +155,12 @@ class Portal:
             starting = self._starting
             if starting is None:
                 starting = self._starting = Future()
-                self._begin(starting)
+                try:
+                    self._begin(starting)
+                except BaseException:
+                    if starting.cancel():  # nobody serves it: the next call begins anew
+                        self._starting = None
+                    raise
         return starting.result()
 
     def _begin(self, starting: Starting) -> None:
@@ -169,7 +174,6 @@ class Portal:
         try:
             serving = self._bound.start_task_soon(self._serve, self._bound, starting, ended)
         except RuntimeError:
-            self._starting = None
             raise PortalClosed from None
 
         def served(_: Future[None]) -> None:
@@ -194,6 +198,8 @@ class Portal:
 
     async def _serve(self, portal: BlockingPortal, starting: Starting, ended: threading.Event) -> None:
         """The life of the portal on its loop."""
+        if not starting.set_running_or_notify_cancel():
+            return
         try:
             # An application's portal that is cancelled is one that stops: what is open is closed in order all the same.
             with anyio.CancelScope(shield=True):

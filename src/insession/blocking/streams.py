@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from insession.errors import PortalClosed
 from insession.kernel.events import Event
 from insession.kernel.observers import Subscription
 from insession.kernel.streams import EventStream
@@ -26,6 +28,8 @@ class BlockingEventStream(Iterator[Event]):
         self._stream = stream
         self._here: deque[tuple[Event, str | None]] = deque()
         self._stepping = threading.Lock()
+        self._fetching: asyncio.Task[Any] | None = None
+        self._over = False
         self.cursor: str | None = stream.cursor
 
     def start(self) -> None:
@@ -42,15 +46,36 @@ class BlockingEventStream(Iterator[Event]):
     def __next__(self) -> Event:
         self._portal.check()
         with self._stepping:
-            while not self._here:
-                self._portal.call(self._fetch)
+            while not self._here and not self._over:
+                try:
+                    self._portal.call(self._fetch)
+                except PortalClosed:
+                    if not self._over:
+                        raise
+            if self._over:
+                raise StopIteration
             event, self.cursor = self._here.popleft()
         return event
+
+    def close(self) -> None:
+        """End the stream, also for a thread that waits for its next event: nobody else could stop that one."""
+        self._portal.call(self._end)
+
+    async def _end(self) -> None:
+        self._over = True
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def _fetch(self) -> None:
         """Wait for an event, and bring along what is here with it."""
         stream = self._stream
-        self._here.append((await anext(stream), stream.cursor))
+        if self._over:
+            return
+        self._fetching = asyncio.current_task()
+        try:
+            self._here.append((await anext(stream), stream.cursor))
+        finally:
+            self._fetching = None
         while stream.ready:
             self._here.append((await anext(stream), stream.cursor))
 
