@@ -106,7 +106,7 @@ def _beside(name: str, url: str, run: Run) -> list[Figure]:
         figures += [
             Figure(name=f"{said} on {name}, awaited", unit="µs", values=direct),
             Figure(name=f"{said} on {name}, blocking", unit="µs", values=blocking),
-            Figure(name=f"{said} on {name}: blocking costs more by", unit="µs", values=more, bar=450.0),
+            Figure(name=f"{said} on {name}: blocking costs more by", unit="µs", values=more),
         ]
     many = [_of_threads(url, run.count(10 * CALLS)) for _ in range(run.rounds)]
     return [*figures, Figure(name=f"{THREADS} threads on {name}, get and update", unit="calls/s", values=many)]
