@@ -46,7 +46,16 @@ def test_sessions_by_their_ids(engine: BlockingEngine) -> None:
     found = engine.update(session.id, {"n": 2})
     with pytest.raises(Conflict):
         engine.update(session.id, {"n": 3}, version=session.version)
-    assert engine.update(session.id, lambda data: {"n": data["n"] + 1}, version=found.version).data == {"n": 3}
+    threads = list[threading.Thread]()
+
+    def change(data: dict[str, int]) -> dict[str, int]:
+        threads.append(threading.current_thread())
+        return {"n": data["n"] + 1}
+
+    assert engine.update(session.id, change, version=found.version).data == {"n": 3}
+    with pytest.raises(Conflict):
+        engine.update(session.id, change, version=found.version)
+    assert threads == [threading.current_thread()]
     assert session.refresh() is session
     assert session.data == {"n": 3}
     assert engine.touch(session.id).id == session.id

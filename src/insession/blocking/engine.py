@@ -143,11 +143,11 @@ class BlockingEngine:
         **options: bool,
     ) -> BlockingSession:
         """As `Engine.update`. A function is called in this thread, see `BlockingSession.update`."""
-        if callable(change) and version is None:
-            session = self.get(session_id)
-            session.update(change, **options)
-            return session
-        return self._session(self.ask(lambda engine: engine.update(session_id, change, version=version, **options)))
+        if not callable(change):
+            return self._session(self.ask(lambda engine: engine.update(session_id, change, version=version, **options)))
+        session = self._session(self.ask(lambda engine: engine.get_at(session_id, version)))
+        session.update(change, **options)
+        return session
 
     def touch(self, session_id: str) -> BlockingSession:
         """As `Engine.touch`."""
