@@ -9,9 +9,10 @@ events, and work that stops when the session ends. Embedded (memory, SQLite) by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from insession.errors import (
+    BlockingError,
+    CalledAfterFork,
+    CalledFromEventLoop,
     Closed,
     ConfigurationError,
     Conflict,
@@ -28,6 +29,7 @@ from insession.errors import (
     LockTimeout,
     OutcomeUnknown,
     Overloaded,
+    PortalClosed,
     SessionEnded,
     SessionNotFound,
     StoreError,
@@ -35,7 +37,7 @@ from insession.errors import (
     StoreUnavailable,
 )
 from insession.kernel.clock import Clock
-from insession.kernel.codec import MOST_DATA
+from insession.kernel.connecting import connect
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine, SessionPage
 from insession.kernel.events import START, Event, EventType
@@ -46,10 +48,12 @@ from insession.kernel.locks import Lock
 from insession.kernel.record import Outcome, State
 from insession.kernel.session import Deadlines, Session
 from insession.kernel.upkeep import Stats
-from insession.kernel.urls import chosen_store, sealed
 
 __all__ = [
     "START",
+    "BlockingError",
+    "CalledAfterFork",
+    "CalledFromEventLoop",
     "Clock",
     "Closed",
     "ConfigurationError",
@@ -77,6 +81,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Overloaded",
+    "PortalClosed",
     "Session",
     "SessionEnded",
     "SessionNotFound",
@@ -90,42 +95,3 @@ __all__ = [
     "connect",
 ]
 __version__ = "0.1.0"
-
-
-def connect(
-    store: str | Store | None = None,
-    *,
-    kinds: Iterable[Kind] = (),
-    namespace: str = "default",
-    clock: Clock | None = None,
-    most_data: int = MOST_DATA,
-    index_key: bytes | None = None,
-    keys: object = None,
-) -> Engine:
-    """Make an engine over a store; ``async with`` opens it.
-
-    Args:
-        store: A URL (``memory:``, ``sqlite:///sessions.db``), or a store that the engine then opens and closes;
-            None: the environment's ``INSESSION_STORE``, else memory.
-        kinds: The kinds of sessions that this program declares. One that is opened undeclared has default policies.
-        namespace: The part of the store to use; it sees nothing of the others.
-        clock: For tests.
-        most_data: So many bytes of data a session or an item may have.
-        index_key: Secret for the digests of secret owners, the same in all processes of a store; at most 64 bytes.
-            None: one that is made once and lies in the store.
-        keys: A ring of keys, or its text (``"1:<base64>"``): data at rest is encrypted by the first and read by any,
-            and owners are kept as digests. See docs/stores.md.
-
-    Raises `ConfigurationError`; no I/O happens here.
-    """
-    chosen = chosen_store(store, namespace=namespace, clock=clock)
-    if keys is not None:
-        chosen = sealed(chosen, keys)
-    return Engine(
-        chosen,
-        kinds=kinds,
-        clock=clock,
-        most_data=most_data,
-        index_key=index_key,
-        secret_owners=keys is not None,
-    )

@@ -23,6 +23,10 @@ The tree::
     │   ├── DataUnreadable        stored data cannot be decoded
     │   └── Overloaded            too many operations wait in this process
     ├── CursorTrimmed             events before the cursor's end are gone; carries where to go on
+    ├── BlockingError             a blocking call cannot be made here, see insession.blocking
+    │   ├── CalledFromEventLoop   in a thread where an event loop runs
+    │   ├── CalledAfterFork       in a process that was forked since
+    │   └── PortalClosed          after the end
     └── TrackingError             of users and devices, see insession.tracking.errors
 
 No message carries session data, owners or secrets.
@@ -168,3 +172,35 @@ class CursorTrimmed(InsessionError):
     def __init__(self, cursor: str) -> None:
         super().__init__("events after this cursor are gone; go on from the cursor that this error carries")
         self.cursor = cursor
+
+
+class BlockingError(InsessionError):
+    """Root of what keeps a blocking call from being made, see `insession.blocking`."""
+
+
+class CalledFromEventLoop(BlockingError):
+    """A blocking call in a thread where an event loop runs: it would hold up that loop, or itself, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an event loop runs in this thread; use the async form (insession.connect), "
+            "or make the call in a worker thread (asyncio.to_thread)"
+        )
+
+
+class CalledAfterFork(BlockingError):
+    """What was opened before a fork cannot be used in the child: its event loop runs in the parent alone."""
+
+    def __init__(self) -> None:
+        super().__init__("this was opened before the fork, and stays with the parent process; open one in this process")
+
+
+class PortalClosed(BlockingError):
+    """The event loop that serves blocking calls has ended, and does not begin again by itself."""
+
+    def __init__(self, *, during: bool = False) -> None:
+        super().__init__(
+            "it was closed while this call was under way, which may have been done or not; read what is there"
+            if during
+            else "it was closed; make another (insession.blocking.connect)"
+        )

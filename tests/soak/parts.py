@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.blocking.test_processes import interrupted_crowd
 from tests.processes import kinds
 from tests.processes.running import sqlite_url
 from tests.processes.test_counting import count_up
@@ -36,6 +37,10 @@ async def _crowds(folder: Path) -> None:
             below.mkdir(exist_ok=True)
             url = sqlite_url(below, name=f"{policy.replace(' ', '_')}.db")
             await crowd_of_processes(url, policy, processes=4)
+
+
+def _threads(url: str | None) -> Callable[[Path], str]:
+    return lambda folder: interrupted_crowd(url or sqlite_url(folder), 32, 1_000)
 
 
 def _machine(name: str, *, full: bool) -> Callable[[Path], str]:
@@ -75,6 +80,10 @@ def parts(*, full: bool) -> list[Part]:
         ),
         Part("10,000 increments in 4 processes", 60, awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
         Part("kill -9, 50 times", 60, awaited(_kill)),
+        *(
+            Part(f"32 threads of blocking calls on {name}, a fork and a Ctrl-C in the middle", seconds, crowd)
+            for name, seconds, crowd in (("memory", 30, _threads("memory:")), ("SQLite", 60, _threads(None)))
+        ),
         *shared_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),

@@ -31,8 +31,9 @@ from insession.kernel.record import NEVER, Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, as_this_life, ended_error
 from insession.kernel.streams import PAGE
+from insession.kernel.working import worker
 
-_TRIES: Final = 100_000
+TRIES: Final = 100_000
 """So often an update by function is tried against others before it gives up with `Conflict`."""
 
 
@@ -68,22 +69,34 @@ class Changing(Life):
     ) -> Any:
         policy = self.kind(session.kind)
         record = session.record
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             if not record.live:
                 raise ended_error(record)
             # Decoded anew for every try, so that a function that changes it in place harms nothing.
             data = change(decode(record.data, policy.data, record.id)) if callable(change) else change
-            encoded = self._encoded(policy, data)
-            now = self.clock.now()
-            commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
-            answer = await self._ask(commit)
-            if isinstance(answer, Done):
-                session._learn(self._updated(session, record, commit, answer.versions[0]))
+            current = await self.write_over(session, record, data, touch=touch, event=event)
+            if current is None:
                 return data
-            record = await self._raced(session, answer)
+            record = current
             if not callable(change):
                 raise Conflict(session.id, record.version)
         raise Conflict(session.id, record.version)
+
+    async def write_over(
+        self, session: Session, record: Record, data: object, *, touch: bool = False, event: bool = False
+    ) -> Record | None:
+        """One try of an update: write data over what it was made from; the record that is there by now, if another is.
+
+        None: it is written, and ``session`` knows. Raises `SessionEnded`, `SessionNotFound`, `InvalidInput`.
+        """
+        encoded = self._encoded(self.kind(record.kind), data)
+        now = self.clock.now()
+        commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
+        answer = await self._ask(commit)
+        if isinstance(answer, Done):
+            session._learn(self._updated(session, record, commit, answer.versions[0]))
+            return None
+        return await self._raced(session, answer)
 
     def _updated(self, session: Session, record: Record, commit: Commit, version: int) -> Record:
         """The record after an update that is done: as the store has it, or as it follows from the commit."""
@@ -137,7 +150,7 @@ class Changing(Life):
             return False
         before = NEVER if handle is None else rules.life_before(handle.record)
         if self._following.works_for(session_id):
-            self._following.enders[how.change] = asyncio.current_task()
+            self._following.enders[how.change] = worker()
         end = commands.end_one(session_id, how, before)
         try:
             answer = await self._ask(end)

@@ -159,12 +159,17 @@ class Engine(Upkeep):
         **options: bool,
     ) -> Session:
         """Change a session's data, see `Session.update`; a value is written over ``version``, or the one read now."""
+        session = await self.get_at(session_id, version)
+        await session.update(change, **options)
+        return session
+
+    async def get_at(self, session_id: str, version: int | None) -> Session:
+        """A session as it is now, which must be at a version if one is given: else `Conflict`, if it lives."""
         if version is not None:
             ids.check_count(version, "version", ids.LARGEST_VERSION)
         session = await self.get(session_id)
         if version is not None and session.version != version and session.record.live:
             raise Conflict(session_id, session.version)
-        await session.update(change, **options)
         return session
 
     async def touch(self, session_id: str) -> Session:

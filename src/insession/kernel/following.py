@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from msgspec.structs import replace
@@ -32,7 +32,7 @@ from insession.kernel.record import Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, as_this_life, ended_error
 from insession.kernel.streams import PAGE
-from insession.kernel.working import Guard, Work
+from insession.kernel.working import Guard, Work, Worker, worker
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
@@ -64,7 +64,7 @@ class Following:
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
         self.followers: Followers = Followers()
         self._writes: set[asyncio.Task[None]] = set()
-        self.enders: dict[str, asyncio.Task[Any] | None] = {}
+        self.enders: dict[str, Worker | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
         self._sweeps = 0
         self._calm = asyncio.Event()
@@ -237,7 +237,7 @@ class Following:
         if self._works or self._waits:
             for session_id, version in zip(ends.ids, ends.versions, strict=True):
                 if session_id in self._works or session_id in self._waits:
-                    own = asyncio.current_task()
+                    own = worker()
                     self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended(self, session_id: str, record: Record) -> None:
@@ -252,7 +252,7 @@ class Following:
         version: int,
         at: float,
         change: str,
-        own: asyncio.Task[Any] | None = None,
+        own: Worker | None = None,
     ) -> None:
         # An ending of an earlier life of the id says nothing about a later one: versions never come twice.
         later: list[_Ref] = []
@@ -271,7 +271,7 @@ class Following:
             if session.version <= version and not future.done():
                 future.set_result(None)
 
-    def _stop_works(self, session_id: str, version: int, own: asyncio.Task[Any] | None) -> None:
+    def _stop_works(self, session_id: str, version: int, own: Worker | None) -> None:
         works = self._works.pop(session_id, [])
         if later := [work for work in works if work.session.version > version]:
             self._works[session_id] = later

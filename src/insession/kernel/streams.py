@@ -42,6 +42,11 @@ class EventStream(AsyncIterator[Event]):
             page = await self._store.events(None, 0, self._types)
             self.cursor = self._end = page.cursor
 
+    @property
+    def ready(self) -> bool:
+        """Whether the next event is here already."""
+        return bool(self._waiting)
+
     async def __anext__(self) -> Event:
         await self.start()
         while not self._waiting:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 GRACE: Final = 5.0
 """Seconds after which work that goes on after its session's end counts as abandoned."""
 T = TypeVar("T")
+Worker = asyncio.Task[Any] | threading.Thread
+_behind: weakref.WeakKeyDictionary[asyncio.Task[Any], threading.Thread] = weakref.WeakKeyDictionary()
+
+
+def worker() -> Worker | None:
+    """Who is at work now: the running task, or the thread that it was started for. None outside of any task.
+
+    Who ends a session in the middle of its own work for it goes on, so it has to be known again.
+    """
+    task = asyncio.current_task()
+    return task if task is None or not _behind else _behind.get(task, task)
+
+
+def work_for(task: asyncio.Task[Any], thread: threading.Thread) -> None:
+    """What this task does, it does for a thread that waits for it."""
+    _behind[task] = thread
 
 
 class Work:
@@ -34,8 +52,14 @@ class Work:
         self.group: list[Work] = []
         """All work of this process that the same ending stopped; empty while the session lives."""
         self.alarm: Alarm | None = None
-        self.task: asyncio.Task[Any] | None = asyncio.current_task()
-        self.name: str = "?" if self.task is None else self.task.get_name()
+        self.task: Worker | None = worker()
+        self.name: str = _named(self.task)
+
+
+def _named(task: Worker | None) -> str:
+    if task is None:
+        return "?"
+    return task.name if isinstance(task, threading.Thread) else task.get_name()
 
 
 class _Stopped(Exception):
@@ -79,7 +103,7 @@ class Guard(AsyncIterator[T]):
     async def _step(self) -> T:
         """The next element; `_Stopped` if the session ended while it was waited for."""
         work = self._work
-        work.task = asyncio.current_task()  # steps may be taken by one task after another
+        work.task = worker()  # steps may be taken by one task after another
         try:
             with anyio.CancelScope() as scope:
                 work.scope = scope

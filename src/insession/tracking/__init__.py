@@ -8,6 +8,7 @@ async with manager.running(session):        # cancelled if anybody interrupts th
 
 from __future__ import annotations
 
+from .blocking import BlockingSessionManager
 from .config import SessionManagementConfig
 from .errors import ForeignSession, HardwareIDFailed, NotInitialized, TooManySessions, TrackingError, UnknownSession
 from .hardware import HardwareIDProvider
@@ -17,6 +18,7 @@ from .tracker import SessionTracker
 
 __all__ = [
     "ActiveSessions",
+    "BlockingSessionManager",
     "ForeignSession",
     "HardwareIDFailed",
     "HardwareIDProvider",

@@ -18,6 +18,7 @@ from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.operations import Commit
 from insession.kernel.tasks import Tasks
 from insession.kernel.urls import chosen_store, sealed
+from insession.kernel.working import Worker
 
 from .config import SessionManagementConfig
 from .errors import NotInitialized
@@ -78,7 +79,7 @@ class TrackerLife(Provider):
         self._engine: Engine | None = None
         self._holding: Holding | None = None
         self._global_until = 0.0
-        self._works: dict[str, list[tuple[asyncio.Task[Any] | None, asyncio.Future[None]]]] = {}
+        self._works: dict[str, list[tuple[Worker | None, asyncio.Future[None]]]] = {}
         self._tasks = Tasks()
         self._changing = asyncio.Lock()
         self.keeping: Keeping = Keeping(SessionManagementConfig())

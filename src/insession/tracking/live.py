@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from insession.kernel.record import Record, State
+from insession.kernel.session import Session
 
 from .keeping import status_word
 
@@ -46,10 +47,12 @@ class LiveSession(Mapping[str, Any]):
     keeps it from expiring.
     """
 
-    __slots__ = ("_end", "_seen", "_tracker", "record")
+    __slots__ = ("_end", "_handle", "_seen", "_tracker", "record")
 
-    def __init__(self, tracker: SessionTracker, record: Record) -> None:
+    def __init__(self, tracker: SessionTracker, record: Record, handle: Session | None = None) -> None:
         self._tracker = tracker
+        self._handle = handle
+        """Hears of the end of a session that this process does not track itself."""
         self.record: Record = record
         self._seen = record.touched
         # Whoever sees one stops.
@@ -103,18 +106,26 @@ class LiveSession(Mapping[str, Any]):
     @property
     def state(self) -> State:
         """Where it stands, as far as this process has heard."""
-        return State.ACTIVE if self._end is None else self._end[0]
+        end = self._heard()
+        return State.ACTIVE if end is None else end[0]
 
     def snapshot(self) -> dict[str, Any]:
         """What it says now, as a plain dict."""
-        state, reason = (self.record.state, self.record.reason) if self._end is None else self._end
+        end = self._heard()
+        state, reason = (self.record.state, self.record.reason) if end is None else end
         told = self._tracker.described(self.record, state, reason, self.seen)
-        told["interrupt_flag"] = self._end is not None
+        told["interrupt_flag"] = end is not None
         return told
+
+    def _heard(self) -> tuple[State, str | None] | None:
+        """How it ended, as far as this process has heard."""
+        if self._handle is not None and self._end in (None, _FLAGGED) and self._handle.interrupted:
+            self._end = (self._handle.state, self._handle.reason)
+        return self._end
 
     def _polled(self) -> bool:
         """The flag; at most once a touch window the reading is written down as activity."""
-        if self._end is not None:
+        if self._heard() is not None:
             return True
         tracker = self._tracker
         now = tracker.now()

@@ -73,9 +73,7 @@ class SessionManager:
 
     async def __aenter__(self) -> Self:
         if not await self.initialize():
-            raise ConfigurationError(
-                "the manager cannot start: " + "; ".join(self.config.problems() or ["see the log"])
-            )
+            raise cannot_start(self.config)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -305,6 +303,11 @@ class SessionManager:
         """The tracker, for what it says from memory; where none runs the log says so, and the numbers are its last."""
         self._say_whether_it_runs()
         return self.session_tracker or SessionTracker(self._running_config)
+
+
+def cannot_start(config: SessionManagementConfig) -> ConfigurationError:
+    """The error of a manager that answers False to `initialize`."""
+    return ConfigurationError("the manager cannot start: " + "; ".join(config.problems() or ["see the log"]))
 
 
 def _said(error: InsessionError) -> None:

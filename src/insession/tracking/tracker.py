@@ -24,6 +24,7 @@ from insession.kernel.operations import Commit
 from insession.kernel.record import Record, State
 from insession.kernel.session import Session
 from insession.kernel.urls import unknown
+from insession.kernel.working import worker
 
 from .errors import ForeignSession, TooManySessions, UnknownSession
 from .holding import Holding
@@ -189,7 +190,7 @@ class SessionTracker(TrackerLife):
         engine, _ = self._opened()
         session = await self._known(session_id)
         self._checked(session.record, hardware_id)
-        works = [future for task, future in self._works.get(session.id, ()) if task is not asyncio.current_task()]
+        works = [future for task, future in self._works.get(session.id, ()) if task is not worker()]
         bound = self.config["interrupt_timeout"]
         until = engine.clock.now() + bound
         try:
@@ -228,7 +229,7 @@ class SessionTracker(TrackerLife):
         """
         handle, live = await self._handle(session)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        work = (asyncio.current_task(), done)
+        work = (worker(), done)
         self._works.setdefault(handle.id, []).append(work)
         try:
             async with handle.running(grace=self.config["interrupt_timeout"]):
@@ -250,7 +251,7 @@ class SessionTracker(TrackerLife):
         if isinstance(session, LiveSession):
             return Session(engine, session.record), session
         found = await self.found(session)
-        return found, self.active_sessions.get(found.id) or LiveSession(self, found.record)
+        return found, self.active_sessions.get(found.id) or LiveSession(self, found.record, found)
 
     async def replace_session(self, session_id: str, session: Mapping[str, Any]) -> LiveSession:
         """Put a migrated session back: its ``context``, ``user_agent`` and ``ip_address``.

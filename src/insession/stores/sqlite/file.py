@@ -78,8 +78,12 @@ class File:
                 # What is deleted does not stay in the file, where that costs no page more.
                 "secure_delete = FAST",
             ]
-        for pragma in ("temp_store = MEMORY", *pragmas):
-            connection.execute(f"PRAGMA {pragma}").close()
+        try:
+            for pragma in ("temp_store = MEMORY", *pragmas):
+                connection.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()  # another process is in the way, and it is tried again with another one
+            raise
         return connection
 
     def patiently(self, call: Callable[[], T]) -> T:
