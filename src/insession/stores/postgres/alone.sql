@@ -17,7 +17,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(space);
     INSERT INTO @sessions AS s VALUES (
         id, kind, owner, node, 0, nextval('@number'), change, opened, touched, "window", reach, absolute, due, 0, NULL,
-        keep, finish, NULL, data
+        keep, finish, NULL, data, due
     ) ON CONFLICT DO NOTHING RETURNING s.version INTO number;
     IF number IS NULL THEN RETURN; END IF;
     IF event IS NOT NULL THEN

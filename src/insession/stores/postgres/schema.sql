@@ -31,6 +31,8 @@ CREATE TABLE @sessions (
     finish   boolean           NOT NULL,
     stopped  text,
     data     bytea             NOT NULL,
+    -- When the sweeper looks at a live one: `due` as it was when it looked last, for a touch must not move an index.
+    timer    double precision  NOT NULL,
     -- Opening time of a live one, purge time of an ended one.
     rank     double precision  NOT NULL GENERATED ALWAYS AS
         (CASE WHEN state = 0 THEN opened WHEN finish THEN 'Infinity' ELSE ended + keep END) STORED
@@ -40,7 +42,7 @@ CREATE INDEX @~ranked ON @sessions (kind, state, rank, id);
 CREATE INDEX @~owned ON @sessions (owner, kind, state, rank, id) WHERE owner IS NOT NULL;
 CREATE INDEX @~placed ON @sessions (node, kind, state, rank, id) WHERE node IS NOT NULL;
 CREATE INDEX @~finish ON @sessions (kind, state, rank, id) WHERE finish;
-CREATE INDEX @~sweep ON @sessions (kind, due, id) WHERE state = 0;
+CREATE INDEX @~sweep ON @sessions (kind, timer, id) WHERE state = 0;
 
 CREATE TABLE @items (
     key      text COLLATE "C" PRIMARY KEY,
@@ -108,7 +110,7 @@ CREATE TYPE @event AS (
 );
 CREATE TYPE @line AS (
     place integer, code smallint, session @sessions, item @items, numbers bigint[], names text[], notes bytea[],
-    moment double precision, more boolean
+    moment double precision, more boolean, moments double precision[]
 );
 -- What an operation came to: its answer, the events that it wrote, and whether it handed a lease on.
 CREATE TYPE @outcome AS (line @line, events @event[], handed boolean);

@@ -103,7 +103,8 @@ BEGIN
     SET kind = after.kind, owner = after.owner, node = after.node, state = after.state, version = after.version,
         change = after.change, opened = after.opened, touched = after.touched, "window" = after."window",
         reach = after.reach, absolute = after.absolute, due = after.due, ended = after.ended, reason = after.reason,
-        keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data
+        keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data,
+        timer = least(s.timer, after.due)
     WHERE s.id = rec.id;
     RETURN after;
 END $$;
@@ -121,7 +122,7 @@ BEGIN
         INSERT INTO @sessions VALUES (
             after.id, after.kind, after.owner, after.node, after.state, after.version, after.change, after.opened,
             after.touched, after."window", after.reach, after.absolute, after.due, after.ended, after.reason,
-            after.keep, after.finish, after.stopped, after.data
+            after.keep, after.finish, after.stopped, after.data, after.due
         );
     ELSE
         after := @patched(part, rec, doing.change);
