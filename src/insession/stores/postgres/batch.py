@@ -103,8 +103,7 @@ class Batch:
 
     def _lock(self, *name: str) -> None:
         """Something that may not be there yet."""
-        # Two names with one number wait for each other, and no more than that.
-        self._names.add(self._space & ~0xFFFFFFFF | crc32("\0".join(name).encode()))
+        self._names.add(lock_number(self._space, *name))
 
     def _name(self, session_id: str) -> None:
         """A session that is changed."""
@@ -143,7 +142,7 @@ class Batch:
                 ask.change,
                 ask.node,
                 len(parts),
-                [number for one in ask.limits for number in (one.over == "kind", one.most, _THEN[one.then])] or None,
+                limits_of(ask),
                 None if fence is None else fence.lease,
                 None if fence is None else fence.ticket,
                 None if fence is None else fence.token,
@@ -265,6 +264,11 @@ class Batch:
         self._purges.append((ask.before, ask.kind, ask.count, ask.owner, ask.most, ask.before - self._retention))
 
 
+def lock_number(space: int, *name: str) -> int:
+    """The advisory lock of a name, never that of the namespace; names with the same number wait for each other."""
+    return (space ^ 1 << 62) & ~0xFFFFFFFF | crc32("\0".join(name).encode())
+
+
 _ADDING: Final[dict[type[Any], Callable[[Batch, Any], None]]] = {
     Load: Batch.load,
     Commit: Batch.commit,
@@ -277,6 +281,11 @@ _ADDING: Final[dict[type[Any], Callable[[Batch, Any], None]]] = {
     Count: Batch.count,
     Purge: Batch.purge,
 }
+
+
+def limits_of(ask: Commit) -> list[int] | None:
+    """Its limits, three numbers each."""
+    return [number for one in ask.limits for number in (one.over == "kind", one.most, _THEN[one.then])] or None
 
 
 def _fields(fields: Iterable[tuple[str, Any]]) -> str:

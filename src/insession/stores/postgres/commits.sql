@@ -246,7 +246,8 @@ DECLARE
     line @line;
 BEGIN
     UPDATE @sessions AS s
-    SET state = ask.state, version = nextval('@number'), change = ask.change, ended = ask.at, reason = ask.reason
+    SET state = ask.state, version = nextval('@number'), change = ask.change, ended = ask.at, reason = ask.reason,
+        rank = @rank(ask.state, s.opened, ask.at, s.keep, s.finish)
     WHERE s.id = ask.value AND s.state < 1 AND (s.due <= ask.at) = ask.due AND s.opened < ask.before
         AND s.change <> ask.change
     RETURNING (ARRAY['interrupted', 'expired', 'closed'])[ask.state], ask.at, s.id, s.kind, s.owner, s.version,

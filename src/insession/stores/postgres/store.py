@@ -84,7 +84,7 @@ class PostgresStore:
             lambda types, handed: self._wakers.set(types, leases=handed),
             lambda: len(self._waiting) > 0,
         )
-        self._alone = Alone(self._connections, self._schema, self._listening.tell)
+        self._alone = Alone(self._connections, self._schema, self._listening.tell, server_clock=clock is None)
         self._epoch = ""
         self._process: int | None = None
         self._opened = False

@@ -53,7 +53,8 @@ BEGIN
                 (n.session).id, (n.session).kind, (n.session).owner, (n.session).node, (n.session).state,
                 numbers[n.place], (n.session).change, (n.session).opened, (n.session).touched, (n.session)."window",
                 (n.session).reach, (n.session).absolute, (n.session).due, (n.session).ended, (n.session).reason,
-                (n.session).keep, (n.session).finish, (n.session).stopped, (n.session).data, (n.session).due
+                (n.session).keep, (n.session).finish, (n.session).stopped, (n.session).data, (n.session).due,
+                @rank((n.session).state, (n.session).opened, (n.session).ended, (n.session).keep, (n.session).finish)
             FROM asked AS n
         )
         SELECT array_agg(n.place), array_agg(n.place) FILTER (WHERE n.event IS NOT NULL), array_agg(
@@ -126,7 +127,8 @@ BEGIN
         at_places := array_positions(plan, 3::smallint);
         WITH ended AS (
             UPDATE @sessions AS s
-            SET state = n.state, version = numbers[n.place], change = n.change, ended = n.at, reason = n.reason
+            SET state = n.state, version = numbers[n.place], change = n.change, ended = n.at, reason = n.reason,
+                rank = @rank(n.state, s.opened, n.at, s.keep, s.finish)
             FROM unnest(at_places, endings) AS n(
                 place, pick, id, kind, most, before, at, state, reason, due, change, by_node
             )
