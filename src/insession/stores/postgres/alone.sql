@@ -9,6 +9,7 @@ CREATE FUNCTION @open_alone(
 ) RETURNS SETOF @line
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 SET enable_sort = off
 SET enable_bitmapscan = off
 AS $$
@@ -70,6 +71,7 @@ CREATE FUNCTION @end_alone(
 ) RETURNS TABLE (number bigint, wanted boolean)
 LANGUAGE plpgsql
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     last bigint;
