@@ -7,7 +7,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from insession.kernel.operations import (
@@ -15,7 +15,6 @@ from insession.kernel.operations import (
     Commit,
     Done,
     End,
-    Ends,
     Guard,
     Load,
     Loaded,
@@ -25,10 +24,9 @@ from insession.kernel.operations import (
     Touched,
 )
 from insession.kernel.record import Record, State
-from insession.kernel.rules import ENDING_EVENT
 
 from .answers import Told, answers_of, record_of
-from .batch import CODES, limits_of, lock_number
+from .batch import CODES, Row, limits_of, lock_number
 from .connections import Connections
 from .schema import Schema
 
@@ -119,12 +117,9 @@ class Alone:
             *(None if part.event is None else part.event.value, part.reason, ask.at, ask.node),
             safe=False,
         )
-        (answer,), told = answers_of((ask,), rows)
-        if told is not None:
-            self._tell(told)
-        return answer
+        return self._answered(ask, rows)
 
-    async def _end(self, ask: End) -> Ends | None:
+    async def _end(self, ask: End) -> Answer | None:
         pick, how = ask.pick, ask.ending
         if pick.index != "id" or pick.value is None:
             return None
@@ -134,7 +129,10 @@ class Alone:
             *(how.guard is Guard.DUE, how.change, how.node),
             safe=False,
         )
-        if not rows:
-            return None
-        self._tell(Told([ENDING_EVENT[how.state].value], handed=False, wanted=rows[0][1]))
-        return Ends((pick.value,), (rows[0][0],))
+        return self._answered(ask, rows) if rows else None
+
+    def _answered(self, operation: Operation, rows: Sequence[Row]) -> Answer:
+        (answer,), told = answers_of((operation,), rows)
+        if told is not None:
+            self._tell(told)
+        return answer

@@ -13,13 +13,14 @@ import asyncpg
 from insession.errors import ConfigurationError, StoreUnavailable
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker, Wakers
-from insession.kernel.events import START, Cursor, Event, EventType, Page
+from insession.kernel.events import FOLLOWED, START, Cursor, Event, EventType, Page
 from insession.kernel.operations import Answer, Operation
+from insession.kernel.passing import Passed
 from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
 from .alone import Alone
-from .answers import answers_of
+from .answers import Told, answers_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
@@ -76,15 +77,16 @@ class PostgresStore:
         if pgbouncer and listen is not None:
             self._direct = Connections(listen, shown, most=1, timeout=timeout, prepared=True, prepare=self._prepare)
         self._wakers = Wakers()
+        self._passed = Passed()
         self._waiting: weakref.WeakSet[Waker] = weakref.WeakSet()
         self._listening = Listening(
             self._connections,
             None if pgbouncer and listen is None else self._direct,
             self._schema,
-            lambda types, handed: self._wakers.set(types, leases=handed),
+            lambda types, handed, answered: self._wakers.set(types, leases=handed, answered=answered),
             lambda: len(self._waiting) > 0,
         )
-        self._alone = Alone(self._connections, self._schema, self._listening.tell, server_clock=clock is None)
+        self._alone = Alone(self._connections, self._schema, self._told, server_clock=clock is None)
         self._epoch = ""
         self._process: int | None = None
         self._opened = False
@@ -177,8 +179,14 @@ class PostgresStore:
         )
         answers, told = answers_of(operations, rows)
         if told is not None:
-            self._listening.tell(told)
+            self._told(told)
         return answers
+
+    def _told(self, told: Told) -> None:
+        answered = told.position > 0 and not (told.untold and told.types & FOLLOWED)
+        if answered:
+            self._passed.note(self._epoch, told.before, told.position)
+        self._listening.tell(told, answered=answered)
 
     def apply_now(self, operation: Operation) -> Answer:
         raise NotImplementedError("no operation is immediate over a network")
@@ -205,7 +213,7 @@ class PostgresStore:
 
     def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
-        waker = self._wakers.waker(types, leases=leases)
+        waker = self._wakers.waker(types, leases=leases, onward=self._passed.onward if answered else None)
         self._waiting.add(waker)
         self._listening.want(waker.types)
         return waker
