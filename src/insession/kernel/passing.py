@@ -6,7 +6,7 @@ from insession.kernel.events import Cursor
 
 
 class Passed:
-    """A run of one partition's log; it grows with what this process writes, and begins again behind what others wrote."""
+    """A run of one partition's log: it grows with what this process writes, and begins again behind what others did."""
 
     def __init__(self) -> None:
         self._epoch = ""

@@ -25,7 +25,7 @@ from insession.kernel.operations import (
 )
 from insession.kernel.record import Record, State
 
-from .answers import Told, answers_of, record_of
+from .answers import FIELDS, Told, answers_of, record_of
 from .batch import CODES, Row, limits_of, lock_number
 from .connections import Connections
 from .schema import Schema
@@ -53,7 +53,7 @@ class Alone:
             "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::bigint)) UPDATE @sessions AS s SET "
         )
         live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3"
-        self._record = schema.sql("SELECT * FROM @sessions WHERE id = $1")
+        self._record = schema.sql(f"SELECT {FIELDS} FROM @sessions WHERE id = $1")  # noqa: S608 - our own words
         self._touching = schema.sql(
             lock
             + "touched = $3, due = greatest(least($3 + s.reach, s.absolute), s.due)"

@@ -36,9 +36,14 @@ _WHYS: Final = (
 )
 
 
+FIELDS: Final = ", ".join(f'"{name}"' for name in Record.__struct_fields__)
+"""The columns of a record, in the order of its fields; those that come after are the store's own."""
+_NUMBER: Final = len(Record.__struct_fields__)
+
+
 def record_of(row: Row) -> Record:
     """The record in such a row."""
-    session_id, kind, owner, node, state, *rest, _, _ = row
+    session_id, kind, owner, node, state, *rest = row[:_NUMBER]
     return Record(session_id, kind, owner, node, STATES[state], *rest)
 
 
@@ -91,7 +96,9 @@ def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[li
     if not numbers:
         return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
     return [
-        _answer(operation, lines[place]) if place in lines else _plain(operation, numbers[place - 1], touched.get(place))
+        _answer(operation, lines[place])
+        if place in lines
+        else _plain(operation, numbers[place - 1], touched.get(place))
         for place, operation in enumerate(operations, 1)
     ], told
 
