@@ -1,4 +1,4 @@
-"""What an engine over PostgreSQL reads of the log, and whom it tells: not its own answers, and nobody if it is alone."""
+"""What an engine over PostgreSQL reads of the log, and whom it tells: not its own answers, and nobody if alone."""
 
 from __future__ import annotations
 
