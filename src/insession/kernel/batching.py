@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
 from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
 from insession.kernel.marks import away
-from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
+from insession.kernel.operations import Answer, Commit, End, Ends, Operation, Refused, Why
 
 MOST_WAITING: Final = 10_000
 WORTH_HALVING: Final = 16
@@ -28,10 +28,14 @@ _Entry = tuple[asyncio.Future[Any], tuple[Operation, ...]]
 
 
 class Batcher:
-    """The queue between the callers of one engine and its store."""
+    """The queue between the callers of one engine and its store.
+
+    ``ended`` is told of every ending that the store answered, whether or not its caller still waits.
+    """
 
     __slots__ = (
         "_closed",
+        "_ended",
         "_loop",
         "_scheduled",
         "_store",
@@ -43,8 +47,9 @@ class Batcher:
         "sent",
     )
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ended: Callable[[End, Ends], None] | None = None) -> None:
         self._store = store
+        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Entry] = deque()
         self._urgent: deque[_Entry] = deque()
@@ -128,11 +133,27 @@ class Batcher:
         except Exception as error:
             await self._one_by_one(entries, error)
         else:
-            _answer(entries, answers)
+            self._answer(entries, answers)
         finally:
             self._under_way -= 1
             if self._waiting or self._urgent:
                 self._leave()
+
+    def _answer(self, entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
+        place = 0
+        for future, group in entries:
+            mine = answers[place : place + len(group)]
+            place += len(group)
+            for operation, answer in zip(group, mine, strict=True):
+                if type(answer) is Ends and self._ended is not None:
+                    self._ended(cast("End", operation), answer)
+            if future.done():
+                continue
+            error = away(mine)
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(mine[0] if len(group) == 1 else mine)
 
     async def _one_by_one(self, entries: list[_Entry], error: Exception) -> None:
         """A batch that failed as a whole: its operations alone, so that one bad one fails no neighbour."""
@@ -141,7 +162,7 @@ class Batcher:
             return
         for entry in entries:
             try:
-                _answer([entry], await self._store.apply(entry[1]))
+                self._answer([entry], await self._store.apply(entry[1]))
             except Exception as alone:
                 _fail([entry], alone)
 
@@ -160,7 +181,7 @@ class Batcher:
             if any(map(_unsure, group, mine)):
                 _fail([(future, group)], error)
             else:
-                _answer([(future, group)], mine)
+                self._answer([(future, group)], mine)
 
 
 def _marked(operation: Operation) -> Operation:
@@ -174,21 +195,6 @@ def _unsure(operation: Operation, answer: Answer) -> bool:
     if isinstance(operation, Commit):
         return isinstance(answer, Refused) and answer.why not in _SURE
     return isinstance(operation, End) and operation.pick.index != "id"
-
-
-def _answer(entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
-    place = 0
-    for future, group in entries:
-        number = len(group)
-        mine = answers[place : place + number]
-        place += number
-        if future.done():
-            continue
-        error = away(mine)
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(mine[0] if number == 1 else mine)
 
 
 def _fail(entries: Iterable[_Entry], error: Exception) -> None:

@@ -220,7 +220,7 @@ class PostgresStore:
             self._epochs = of, blake2b(of.encode(), digest_size=6).hexdigest()
         return self._epochs[1]
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         waker = self._wakers.waker(types, leases=leases)
         self._waiting.add(waker)

@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple, cast
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from insession.errors import OutcomeUnknown, StoreError, StoreFull, StoreUnavailable
-from insession.kernel.events import Event, EventType
+from insession.kernel.events import EventType
 from insession.kernel.operations import Answer, Count, Find, Load, Operation
 
 from .link import Line
 from .records import EVENT_CODES, Argument, event_of
 from .script import Program
 from .signals import Tell, tell
+from .stretches import Passed, Stretch
 from .wire import Failed, answers, arguments, grows
 
 SCAN: Final = 2000
@@ -46,17 +47,6 @@ class Manner(NamedTuple):
     hear: Tell
 
 
-class Stretch(NamedTuple):
-    """Some of the log of one partition."""
-
-    events: list[Event]
-    epoch: str
-    begin: int
-    position: int
-    more: bool
-    trimmed: bool
-
-
 class Caller:
     """The calls for one partition.
 
@@ -73,28 +63,36 @@ class Caller:
         others: Sequence[str] = (),
         turned_away: Callable[[ResponseError], bool] | None = None,
         number: int = 0,
+        passed: Passed | None = None,
     ) -> None:
         self._manner = manner
         self._keys: Final = (f"{prefix}m", *others)
         self._line = line
         self._turned_away = turned_away
         self._number = number
+        self._passed = passed
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         """Apply operations of this partition in one call."""
         manner = self._manner
         said = arguments(operations, manner.retention)
-        replies = await self._call(said, growing=any(map(grows, operations)), changing=changes(operations))
+        replies, *told = await self._call(said, growing=any(map(grows, operations)), changing=changes(operations))
         try:
-            return answers(operations, replies)
+            given = answers(operations, replies)
         except Failed as error:
+            manner.hear(None, True, False)
             raise OutcomeUnknown(f"{manner.where}: an operation failed on the server: {error}") from error
+        if told:
+            types, raw = told
+            answered = self._passed is not None and len(raw) > 0 and self._passed.note(raw)
+            tell(types.decode(), manner.hear, answered=answered)
+        return given
 
     async def page(self, position: str, epoch: str, limit: int, types: Collection[EventType] | None) -> Stretch:
         """Some of the log after a position: ``""`` is its end, ``first`` what is before its first event."""
         wanted = "*" if types is None else "".join(sorted(EVENT_CODES[one] for one in types))
         said: list[Argument] = ["V", 5, position, epoch, wanted, limit, SCAN]
-        (reply,) = await self._call(said, growing=False, changing=False)
+        (reply,), *_ = await self._call(said, growing=False, changing=False)
         if reply[0] != 1:
             problem = reply[1].decode(errors="replace")
             raise StoreUnavailable(f"{self._manner.where}: the log cannot be read: {problem}")
@@ -110,20 +108,17 @@ class Caller:
             line = await self._line()
             head = self._head(line, proves=changing and manner.program.proves_room(line))
             try:
-                told, replies = await manner.program.call(line, self._keys, (*head, *said), grows=growing)
+                return await manner.program.call(line, self._keys, (*head, *said), grows=growing)
             except OutcomeUnknown as error:
                 if changing:
                     # What it wrote, if it ran, nobody else here is told of.
-                    manner.hear(None, True)
+                    manner.hear(None, True, False)
                     raise
                 if loop.time() - start > manner.patience / 2:
                     raise StoreUnavailable(str(error)) from error
             except ResponseError as error:
                 if loop.time() - start > manner.patience or not await self._again(error):
                     raise self._failure(error) from error
-            else:
-                tell(told.decode(), manner.hear)
-                return replies
 
     async def _again(self, error: ResponseError) -> bool:
         if self._turned_away is None or not self._turned_away(error):

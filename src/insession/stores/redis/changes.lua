@@ -2,6 +2,15 @@
 
 local STALE, ENDED, PAST_DUE, MISSING, LIMIT, FENCED, FULL, TAKEN, LOST = 0, 1, 2, 3, 4, 5, 6, 7, 8
 local KEPT_CHANGES = 8
+-- What each of these needs of an envelope; that of an opening comes without its version.
+local OPENING = '>HxxHxBxxxxxxxxdxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxddBc0Hc0Hc0'
+local ENDING = '>I8HHHBBxxxxxxxxdxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxddBc0Hc0Hc0'
+local TOUCHING = '>xxxxxxxxxxxxxxBxxxxxxxxxddxxxxxxxxddxxxxxxxxdBc0'
+local SHORT_AHEAD = 255
+local ENDED_AT = 16
+local KIND_ENDS = 335
+local OVER = {[0] = 'owner', [1] = 'kind'}
+local RULES = {[0] = 'deny', [1] = 'oldest', [2] = 'used'}
 local NUMBERS = {opened = 1, touched = 1, window = 1, reach = 1, absolute = 1, due = 1, ended = 1, keep = 1,
   state = 1, finish = 1, version = 1}
 
@@ -57,17 +66,30 @@ local function refusal_of_item(commit, part, item)
   return nil
 end
 
-function S.end_one(record, how)
-  record.version, record.change, record.ended, record.reason = S.next_number(), how.change, how.at, how.reason
-  record.state = how.state
-  S.rewrite(record, record)
-  -- Out of the indexes of the live, into those of the ended.
-  record.state = 0
-  S.leave(record)
-  record.state = how.state
-  S.enter(record)
-  S.log(how.state + 1, how.at, record.id, record.kind, record.owner, record.version, how.reason, how.change, how.node)
-  return record
+-- Write an ending over a record, and move it from the indexes of the live into those of the ended; its new version.
+local function conclude(id, text, size, reason_size, change_size, finish, keep, kind, owner, node, at, state, reason,
+                        change, maker, answered)
+  local number, key = S.next_number(), S.P .. 's' .. id
+  local kept = change == id and '' or change
+  local after = size - reason_size - change_size + #reason + #kept
+  local head = pack('>I8HHHBBd', number, after, #reason, #kept, state, finish, at)
+    .. sub(text, DUE_AT + 1, size - reason_size - change_size) .. reason .. kept
+  if after == size then
+    call('SETRANGE', key, 0, head)
+  else
+    call('SET', key, head .. data_of(text, size, key))
+  end
+  S.leave(id, 0, kind, owner, node, finish)
+  S.enter(id, state, finish == 1 and math.huge or at + keep, kind, owner, node, finish)
+  append(state + 1, pack(EVENT, number, at, #reason, #kept, #id) .. reason .. kept .. id
+    .. sub(text, KIND_AT + 1, KIND_AT + 3 + #kind + #owner) .. maker, answered)
+  return number
+end
+
+function S.end_one(r, how)
+  r.version = conclude(r.id, r.text, r.size, #r.reason, r.change == r.id and 0 or #r.change, r.finish, r.keep, r.kind,
+    r.owner, r.node, how.at, how.state, how.reason, how.change, how.node)
+  return r
 end
 
 local function expiry_of(commit)
@@ -188,7 +210,7 @@ local function parts_from(args, place)
     local part = {}
     if args[place + 1] == 'r' then
       part.id, part.guard, part.version = args[place + 2], args[place + 3], tonumber(args[place + 4])
-      if args[place + 5] ~= '' then part.new = S.unpacked(part.id, args[place + 5]) end
+      if args[place + 5] ~= '' then part.new = S.unpacked(part.id, pack('>I8', 0) .. args[place + 5]) end
       if args[place + 6] == '1' then part.data = args[place + 7] end
       part.event, part.reason, part.fields = args[place + 8], args[place + 9], {}
       local fields = tonumber(args[place + 10])
@@ -206,6 +228,17 @@ local function parts_from(args, place)
     parts[number] = part
   end
   return parts
+end
+
+local function opening_of(id, text, maker, limit)
+  text = pack('>I8', 0) .. text
+  local new, limits = S.unpacked(id, text), {}
+  if limit ~= '' then
+    local most, over, rule = unpack('>HBB', limit)
+    limits[1] = {most = most, over = OVER[over], rule = RULES[rule]}
+  end
+  return {at = new.opened, change = new.change, node = maker, limits = limits, parts = {{id = id, guard = 'a',
+    version = 0, new = new, data = sub(text, new.size + 1), event = '0', reason = '', fields = {}}}}
 end
 
 local function commit_from(args, place)
@@ -255,8 +288,7 @@ local function forget_replaced(commit, now)
   end
 end
 
-function S.commit(args, place)
-  local commit = commit_from(args, place)
+local function decide(commit)
   local parts, now = commit.parts, {}
   for number, part in ipairs(parts) do
     if part.key then now[number] = S.item(part.key) else now[number] = S.record(part.id) end
@@ -284,36 +316,55 @@ function S.commit(args, place)
   return {1, versions}
 end
 
--- A commit of one record, without limits and fence: what nearly all of them are.
-function S.commit_one(args, place, last)
-  local change, id, guard = args[place + 1], args[place + 4], args[place + 5]
-  local record = S.record(id)
-  if record and record.change == change then return {1, {record.version}} end
-  local at, again = num(args[place]), args[place + 3] == '1'
-  local why = judge(guard, tonumber(args[place + 6]), record, at)
-  if not why and again and guard == 'a' and since(record, at) then why = ENDED end
-  if why then return refused(why, record) end
-  local head, data = args[place + 7], args[place + 8] == '1' and args[place + 9] or nil
-  local after = record
-  if head ~= '' then
-    if record then S.remove(record) end
-    after = S.unpacked(id, head)
-    after.version = S.next_number()
-    S.write(after, nil, data)
-  elseif last == place + 11 and guard ~= 's' then
-    record.version, record.change = S.next_number(), change
-    S.rewrite(record, record, data)
-  else
-    local fields = {}
-    for field = place + 12, last, 2 do fields[args[field]] = args[field + 1] end
-    after = patched(record, {guard = guard, fields = fields}, {change = change})
-    S.write(after, record, data)
+function S.commit(args, place)
+  return decide(commit_from(args, place))
+end
+
+-- The opening of a session as nearly all of them are: under an id that nobody had, with one limit at most, which is
+-- not reached. Any other is a commit. The record is what `records.py` says, without its version.
+function S.open(args, place)
+  local id, text, maker, limit = args[place], args[place + 1], args[place + 2], args[place + 3]
+  local size, change_size, finish, due, keep, opened, kind, owner, node = unpack(OPENING, text)
+  local P, where = S.P, '0' .. kind
+  local of_owner = P .. 'o' .. where .. owner
+  S.meta()
+  local free = true
+  if limit ~= '' then
+    local most, over = unpack('>HB', limit)
+    if over == 1 then free = call('ZCARD', P .. 'k' .. where) < most
+    elseif owner ~= '' then free = call('ZCARD', of_owner) < most end
   end
-  if args[place + 10] ~= '' then
-    S.log(tonumber(args[place + 10]), at, id, after.kind, after.owner, after.version, args[place + 11], change,
-      args[place + 2])
+  local number = S.number + 1
+  if not (free and call('SET', P .. 's' .. id, pack('>I8', number) .. text, 'NX')) then
+    return decide(opening_of(id, text, maker, limit))
   end
-  return {1, {after.version}}
+  S.number = number
+  know_kind(kind)
+  S.enter(id, 0, opened, kind, owner, node, finish)
+  call('ZADD', P .. 'd' .. kind, due, id)
+  append(0, pack(EVENT, number, opened, 0, change_size, #id) .. sub(text, size - 7 - change_size, size - 8) .. id
+    .. sub(text, KIND_AT - 7, KIND_AT - 5 + #kind + #owner) .. maker)
+  return number
+end
+
+-- New data over the version that was read, and nothing else.
+function S.update(args, place)
+  local id, change = args[place], args[place + 2]
+  local at, asked = unpack('>dI8', args[place + 1])
+  local key = S.P .. 's' .. id
+  local text, size = head_of(key, SHORT_AHEAD)
+  if not text then return refused(MISSING) end
+  local version, _, reason_size, change_size, state, finish, due = unpack('>I8HHHBBxxxxxxxxd', text)
+  local last = change_size == 0 and id or sub(text, size - change_size + 1, size)
+  if last == change then return version end
+  if state ~= 0 or due <= at or version ~= asked then
+    local record = S.unpacked(id, text)
+    return refused(judge('v', asked, record, at), record)
+  end
+  local number = S.next_number()
+  call('SET', key, pack('>I8HHHBB', number, size - change_size + #change, reason_size, #change, state, finish)
+    .. sub(text, ENDED_AT + 1, size - change_size) .. change .. args[place + 3])
+  return number
 end
 
 local function picked_of(kind, pick, how, most)
@@ -335,13 +386,21 @@ local function picked_of(kind, pick, how, most)
   return chosen
 end
 
-local function end_by_id(pick, how)
-  local record = S.record(pick.value)
-  if record and record.change == how.change then return {1, {record.id}, {record.version}, 0, 'inf'} end
-  if record and record.opened >= pick.before then return refused(STALE, record) end
-  local why = judge(how.guard, 0, record, how.at)
-  if why then return refused(why, record) end
-  return {1, {record.id}, {S.end_one(record, how).version}, 0, 'inf'}
+-- The ending of one id.
+function S.end_one_id(args, place)
+  local id, reason, change = args[place], args[place + 2], args[place + 3]
+  local at, born, state, due_by_then = unpack('>ddBB', args[place + 1])
+  local text, size = head_of(S.P .. 's' .. id, READ_AHEAD)
+  if not text then return refused(MISSING) end
+  local version, _, reason_size, change_size, now, finish, due, keep, opened, kind, owner, node = unpack(ENDING, text)
+  local last = change_size == 0 and id or sub(text, size - change_size + 1, size)
+  if last == change then return version end
+  if opened >= born then return refused(STALE, {id = id}) end
+  if now ~= 0 then return refused(ENDED, {id = id}) end
+  if (due <= at) ~= (due_by_then == 1) then return refused(due <= at and PAST_DUE or STALE, {id = id}) end
+  local answered = finish == 0 and sub(kind, 1, 1) ~= '~'
+  return conclude(id, text, size, reason_size, change_size, finish, keep, kind, owner, node, at, state, reason, change,
+    args[place + 4], answered)
 end
 
 function S.finish(args, place)
@@ -349,7 +408,6 @@ function S.finish(args, place)
     before = num(args[place + 4])}
   local how = {at = num(args[place + 5]), state = tonumber(args[place + 6]), reason = args[place + 7],
     guard = args[place + 8], change = args[place + 9], node = args[place + 10]}
-  if pick.index == 'id' then return end_by_id(pick, how) end
   local chosen, kinds = {}, S.kinds_of(pick.index, pick.value, pick.kind)
   for _, kind in ipairs(kinds) do
     for _, record in ipairs(picked_of(kind, pick, how, pick.most + 1 - #chosen)) do chosen[#chosen + 1] = record end
@@ -364,16 +422,19 @@ function S.finish(args, place)
 end
 
 function S.touch(args, place)
-  local record = S.record(args[place])
-  local at, window, life = num(args[place + 1]), num(args[place + 2]), num(args[place + 3])
-  if not record then return refused(MISSING) end
-  if record.opened >= life then return refused(STALE, record) end
-  if record.state ~= 0 then return refused(ENDED, record) end
-  if record.due <= at then return refused(PAST_DUE, record) end
-  if at - record.touched > window then
-    record.touched = at
-    record.due = math.max(math.min(at + record.reach, record.absolute), record.due)
-    S.write_touch(record)
+  local id = args[place]
+  local at, window, born = unpack('>ddd', args[place + 1])
+  local key = S.P .. 's' .. id
+  local text = call('GETRANGE', key, 0, KIND_ENDS)
+  if #text == 0 then return refused(MISSING) end
+  local state, due, touched, reach, absolute, opened, kind = unpack(TOUCHING, text)
+  if opened >= born then return refused(STALE, {id = id}) end
+  if state ~= 0 then return refused(ENDED, {id = id}) end
+  if due <= at then return refused(PAST_DUE, {id = id}) end
+  if at - touched > window then
+    due = math.max(math.min(at + reach, absolute), due)
+    call('SETRANGE', key, DUE_AT, pack('>dd', due, at))
+    call('ZADD', S.P .. 'd' .. kind, due, id)
   end
-  return {1, text_of(record.due)}
+  return pack('>d', due)
 end

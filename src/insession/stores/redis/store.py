@@ -15,6 +15,7 @@ from .dialling import Dialler
 from .link import Link
 from .serving import PATIENCE, ServerStore
 from .signals import Signals
+from .stretches import Passed
 
 
 class RedisStore(ServerStore):
@@ -30,7 +31,8 @@ class RedisStore(ServerStore):
         prefix = f"insession{{{self._namespace}}}"
         self._link = Link(self._dialler.dial, self._where, self._patience)
         self._signals = Signals(self._dialler.dial, self._patience, (prefix,), self._own, self._hear)
-        self._caller = Caller(self._manner, prefix, self._link.line)
+        self._passed = Passed()
+        self._caller = Caller(self._manner, prefix, self._link.line, passed=self._passed)
         await self._link.open()
         await self._signals.open()
 
@@ -63,7 +65,7 @@ class RedisStore(ServerStore):
             trimmed=found.trimmed,
         )
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         self._signals.widen(types)
-        return self._wakers.waker(types, leases=leases)
+        return self._wakers.waker(types, leases=leases, onward=self._passed.onward if answered else None)
