@@ -14,12 +14,13 @@ from insession.errors import ConfigurationError
 VERSION: Final = 1
 """Of the objects that `FILES` make."""
 FILES: Final = (
-    *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql", "apply.sql", "alone.sql"),
+    *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql"),
+    *("apply.sql", "together.sql", "alone.sql"),
 )
 _NAME: Final = re.compile(r"@(~?)([a-z_]+)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_CHANNEL: Final = 63
-_ARGUMENTS: Final = 16
+_ARGUMENTS: Final = 18
 """Of the function ``apply``."""
 
 
