@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from msgspec.structs import replace
@@ -56,7 +57,7 @@ class Batcher:
         self._scheduled = False
         self._under_way = 0
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self.batches: int = 0
         self.sent: int = 0
 
@@ -101,9 +102,17 @@ class Batcher:
         self._under_way += 1
         self.batches += 1
         self.sent += len(operations)
-        task = self._loop.create_task(self._run(entries, operations))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        try:
+            answers = self._store.apply(operations)
+        except Exception as error:
+            answers = self._loop.create_future()
+            answers.set_exception(error)
+        if isinstance(answers, asyncio.Future):
+            # No task for the most frequent case: nothing is to be done but to wait for the answer.
+            self._tasks.add(answers)
+            answers.add_done_callback(partial(self._arrived, entries))
+        else:
+            self._start(entries, answers)
         if self._waiting or self._urgent:
             self._leave()
 
@@ -120,9 +129,24 @@ class Batcher:
                     operations += entry[1]
         return entries, operations
 
-    async def _run(self, entries: list[_Entry], operations: list[Operation]) -> None:
+    def _arrived(self, entries: list[_Entry], answers: asyncio.Future[Sequence[Answer]]) -> None:
+        self._tasks.discard(answers)
+        if answers.cancelled() or answers.exception() is not None:
+            self._start(entries, answers)
+            return
+        self._under_way -= 1
+        self._answer(entries, answers.result())
+        if self._waiting or self._urgent:
+            self._leave()
+
+    def _start(self, entries: list[_Entry], answers: Awaitable[Sequence[Answer]]) -> None:
+        task = self._loop.create_task(self._run(entries, answers))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, entries: list[_Entry], asked: Awaitable[Sequence[Answer]]) -> None:
         try:
-            answers = await self._store.apply(operations)
+            answers = await asked
         except OutcomeUnknown as error:
             await self._again(entries, error)
         except StoreFull as error:

@@ -145,11 +145,11 @@ class Changing(Life):
         end = commands.end_one(session_id, how, before)
         try:
             answer = await self._ask(end)
+            if isinstance(answer, Ends) and End in self._immediate:
+                self._following.answered(end, answer)  # of a batch it has been told already
         finally:
             self._following.enders.pop(how.change, None)
         if isinstance(answer, Ends):
-            if End in self._immediate:
-                self._following.answered(end, answer)
             if handle is not None:
                 handle._learn(rules.ended(handle.record, how, answer.versions[0]))
             return True

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from insession.kernel.events import EventType, Page
@@ -118,8 +118,11 @@ class Store(Protocol):
     async def now(self) -> float:
         """The store's clock: what deadlines are judged by, in seconds since the epoch."""
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        """Apply a batch: one trip for each partition concerned. The answers come in the order of the operations."""
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
+        """Apply a batch: one trip for each partition concerned. The answers come in the order of the operations.
+
+        A store that can send at once does so, and gives a future; others are coroutines.
+        """
 
     def apply_now(self, operation: Operation) -> Answer:
         """Like `apply` of one operation whose type is in `immediate`; called on the loop's thread."""

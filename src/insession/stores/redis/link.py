@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from hiredis import pack_command
@@ -40,8 +41,9 @@ class Line(asyncio.Protocol):
         self._where = where
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
-        """The answers that are still out, and since when."""
+        self._pending: deque[tuple[Callable[[Any], None], float]] = deque()
+        """Who gets the answers that are still out, and since when."""
+        self._settled: asyncio.Future[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._transport, self._replies = connection.hand_over(self)
         self.lost: bool = False
@@ -63,15 +65,19 @@ class Line(asyncio.Protocol):
 
     def ask(self, *command: Any) -> asyncio.Future[Any]:
         """The server's answer to a command; the future raises what it refuses it with."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.send(command, partial(_answer, future))
+        return future
+
+    def send(self, command: tuple[Any, ...], done: Callable[[Any], None]) -> None:
+        """Send a command; ``done`` gets its answer, or the error, as soon as it is there. It must not raise."""
         if self.lost:
             raise StoreUnavailable(f"{self._where}: the connection was lost; nothing of it ran")
-        future: asyncio.Future[Any] = self._loop.create_future()
         # redis-py's own asynchronous packing is written in Python, and costs more than all else of a batch.
         self._transport.write(pack_command(command))
-        self._pending.append((future, self._loop.time()))
+        self._pending.append((done, self._loop.time()))
         if self._watch is None:
             self._watch = self._loop.call_later(self._patience, self._look)
-        return future
 
     def _look(self) -> None:
         """One alarm for all: it looks how long the oldest answer has been out."""
@@ -97,16 +103,13 @@ class Line(asyncio.Protocol):
             # It says that it cannot be worked with, like a server that is loading.
             self._lose(f"the connection broke: {reply}")
             return
-        future, _ = self._pending.popleft()
+        done, _ = self._pending.popleft()
         if isinstance(reply, ReadOnlyError):
             # It was the master once: whoever asks next looks for the one that is.
             self._lose(f"the connection was lost: {reply}")
-        if future.done():
-            return
-        if isinstance(reply, Exception):
-            future.set_exception(reply)
-        else:
-            future.set_result(reply)
+        done(reply)
+        if not self._pending and self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(f"the connection was lost: {exc or 'the server closed it'}")
@@ -119,22 +122,32 @@ class Line(asyncio.Protocol):
         if self._watch is not None:
             self._watch.cancel()
         while self._pending:
-            future, _ = self._pending.popleft()
-            if not future.done():
-                future.set_exception(OutcomeUnknown(f"{self._where}: {why}"))
-                future.exception()  # a caller that broke off does not fetch it
+            done, _ = self._pending.popleft()
+            done(OutcomeUnknown(f"{self._where}: {why}"))
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     async def settle(self) -> None:
         """Wait for the answers that are still out."""
-        waiting = [future for future, _ in self._pending if not future.done()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=self._patience)
+        if self._pending:
+            self._settled = self._loop.create_future()
+            await asyncio.wait((self._settled,), timeout=self._patience)
 
     async def close(self) -> None:
         """Give it up."""
         self._lose("the connection was lost: closed")
         self._transport.abort()
         await self._connection.disconnect(nowait=True)
+
+
+def _answer(future: asyncio.Future[Any], reply: Any) -> None:
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+        future.exception()  # a caller that broke off does not fetch it
+    else:
+        future.set_result(reply)
 
 
 class Link:
@@ -147,6 +160,11 @@ class Link:
         self._line: Line | None = None
         self._making = asyncio.Lock()
         self._closed = False
+
+    def ready(self) -> Line | None:
+        """The line, if there is one."""
+        line = self._line
+        return None if line is None or line.lost else line
 
     async def line(self) -> Line:
         """A line to the server; `StoreUnavailable` if there is none in time."""

@@ -3,11 +3,6 @@
 local UNDER_LIMIT = 1048576
 local CHUNK = 200
 
--- One record.
-function S.load_one(args, place)
-  return call('GET', S.P .. 's' .. args[place])
-end
-
 function S.load(args, place)
   local found, number = {}, tonumber(args[place])
   for key = 1, number do

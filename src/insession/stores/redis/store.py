@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker
@@ -32,7 +32,7 @@ class RedisStore(ServerStore):
         self._link = Link(self._dialler.dial, self._where, self._patience)
         self._signals = Signals(self._dialler.dial, self._patience, (prefix,), self._own, self._hear)
         self._passed = Passed()
-        self._caller = Caller(self._manner, prefix, self._link.line, passed=self._passed)
+        self._caller = Caller(self._manner, prefix, self._link.line, passed=self._passed, ready=self._link.ready)
         await self._link.open()
         await self._signals.open()
 
@@ -44,9 +44,9 @@ class RedisStore(ServerStore):
         self._check()
         return await self._time(self._link.line)
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
         self._check()
-        return await self._caller.apply(operations) if operations else []
+        return self._caller.apply(operations) if operations else _nothing()
 
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         self._check()
@@ -69,3 +69,7 @@ class RedisStore(ServerStore):
         self._check()
         self._signals.widen(types)
         return self._wakers.waker(types, leases=leases, onward=self._passed.onward if answered else None)
+
+
+async def _nothing() -> Sequence[Answer]:
+    return []
