@@ -17,7 +17,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION @together(
-    plan smallint[], present text[], loads @load[], commits @commit[], parts @part[], endings @ending[],
+    space bigint, plan smallint[], present text[], loads @load[], commits @commit[], parts @part[], endings @ending[],
     touches @touch[]
 ) RETURNS SETOF @line
 LANGUAGE plpgsql AS $$
@@ -33,6 +33,8 @@ DECLARE
     places integer[] := '{}';
     more_events @event[];
     more_places integer[];
+    untold boolean := false;
+    last bigint;
     outcome @outcome;
     line @line;
 BEGIN
@@ -137,9 +139,10 @@ BEGIN
             RETURNING n.place, ROW(
                 (ARRAY['interrupted', 'expired', 'closed'])[n.state], n.at, s.id, s.kind, s.owner, s.version, n.reason,
                 n.change, n.by_node
-            )::@event AS event
+            )::@event AS event, s.finish OR starts_with(s.kind, '~') AS untold
         )
-        SELECT coalesce(array_agg(n.place), '{}'), array_agg(n.event) INTO done_places, more_events FROM ended AS n;
+        SELECT coalesce(array_agg(n.place), '{}'), array_agg(n.event), coalesce(bool_or(n.untold), false)
+        INTO done_places, more_events, untold FROM ended AS n;
         done := done || done_places;
         places := places || done_places;
         happened := happened || more_events;
@@ -161,17 +164,14 @@ BEGIN
     line.numbers := numbers;
     RETURN NEXT line;
     IF cardinality(happened) > 0 THEN
-        PERFORM @log(ARRAY(
+        last := @log(ARRAY(
             SELECT ROW(h.type, h.time, h.id, h.kind, h.owner, h.version, h.reason, h.change, h.node)::@event
             FROM unnest(happened, places) WITH ORDINALITY
                 AS h(type, time, id, kind, owner, version, reason, change, node, place, n)
             ORDER BY h.place, h.n
         ), false);
-        line := NULL;
-        line.place := 0;
-        line.code := 14;
-        line.names := ARRAY(SELECT DISTINCT h.type FROM unnest(happened) AS h);
-        line.more := false;
-        RETURN NEXT line;
+        RETURN NEXT @told(
+            space, ARRAY(SELECT DISTINCT h.type FROM unnest(happened) AS h), last, cardinality(happened), untold, false
+        );
     END IF;
 END $$;
