@@ -94,8 +94,8 @@ async def lose_a_node(url: str, number: int, *, early: bool = False, ttl: float 
         await others.leave()
         called = Counter(others.called)
         assert called.keys() == {session_id for session_id, kind in owned.items() if kind == "calls"}
-        # Once more at most for each that was killed in a call.
-        assert number <= called.total() <= number + 2
+        # Once more at most for each call that was cut off.
+        assert number <= called.total() <= number + 2 * recovery.ABREAST
         await _check(engine, owned)
         return took
 
