@@ -106,8 +106,8 @@ END $$;
 
 CREATE FUNCTION @apply(
     server_clock boolean, space bigint, alone boolean, together boolean, names bigint[], ids text[], owners text[],
-    kinds text[], spare integer[], plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
-    asks @ask[], pages @page[], purges @purging[]
+    kinds text[], spare integer[], plan smallint[], loads @load[], commits @commit[], parts @part[],
+    endings @ending[], touches @touch[], asks @ask[], pages @page[], purges @purging[]
 ) RETURNS SETOF @line
 LANGUAGE plpgsql
 -- Plans are kept, and may have been made while the tables were empty: so each statement is written in a way that only

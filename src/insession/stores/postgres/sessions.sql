@@ -116,7 +116,8 @@ BEGIN
         change = after.change, opened = after.opened, touched = after.touched, "window" = after."window",
         reach = after.reach, absolute = after.absolute, due = after.due, ended = after.ended, reason = after.reason,
         keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data,
-        timer = least(s.timer, after.due), rank = @rank(after.state, after.opened, after.ended, after.keep, after.finish)
+        timer = least(s.timer, after.due),
+        rank = @rank(after.state, after.opened, after.ended, after.keep, after.finish)
     WHERE s.id = rec.id;
     RETURN after;
 END $$;
