@@ -34,6 +34,7 @@ from insession.errors import (
     SessionNotFound,
     StoreError,
     StoreFull,
+    StoreMoved,
     StoreUnavailable,
 )
 from insession.kernel.clock import Clock
@@ -91,6 +92,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreFull",
+    "StoreMoved",
     "StoreUnavailable",
     "connect",
 ]

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Coroutine
 
 import insession
+from insession.kernel import recovery
+from insession.kernel.moving import copy_between
 
 from . import kinds, tangling
 
@@ -131,13 +133,33 @@ async def own(url: str, number: str) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-async def recover(url: str, ahead: str, _: str) -> None:
-    """Recover what others left behind; say what the hook was called for."""
+async def recover(url: str, most: str, ttl: str) -> None:
+    """Recover what others left behind; say what the hook was called for, and hang in its call of this number."""
+    recovery.RECOVERY_TTL = float(ttl)  # type: ignore[misc]
+    numbers = itertools.count(1)
 
     async def call(session: insession.Session) -> None:
         say("called", session.id)
+        if next(numbers) == int(most):
+            await asyncio.get_running_loop().create_future()
 
-    async with insession.connect(url, kinds=kinds.owned(call), clock=kinds.clock_ahead(float(ahead))):
+    async with insession.connect(url, kinds=kinds.owned(call)):
+        say("ready")
+        await heard()
+
+
+async def finish(url: str, most: str, ahead: str) -> None:
+    """Do the work that is owed after endings; say what it was done for, and hang in the one of this number."""
+    numbers = itertools.count(1)
+
+    async def work_off(session: insession.Session) -> None:
+        say("begun", session.id)
+        if next(numbers) == int(most):
+            await asyncio.get_running_loop().create_future()
+        say("done", session.id)
+
+    kind = insession.Kind("owed", finish=work_off)
+    async with insession.connect(url, kinds=[kind], clock=kinds.clock_ahead(float(ahead))):
         say("ready")
         await heard()
 
@@ -206,8 +228,59 @@ async def tangle(url: str, seed: str, batches: str, place: str) -> None:
         say("done", sum(await asyncio.gather(*(caller(number) for number in range(4)))))
 
 
+async def feed(url: str, callers: str) -> None:
+    """Open, update, touch and end sessions, and write items, until the store says that it has moved.
+
+    What was acknowledged is a line: ``r`` id version state reason data, ``t`` id time, ``i`` key version data.
+    """
+    async with insession.connect(url, kinds=[insession.Kind("fed", idle=3600.0, window=0.0)]) as engine:
+
+        def said(session: insession.Session) -> None:
+            say("r", session.id, session.version, session.state, session.reason, session.data["step"])
+
+        async def life(place: int, number: int) -> None:
+            session = await engine.open(kind="fed", owner=f"o{place}", data={"step": 0})
+            said(session)
+            key = f"fed/{place}/{number % 50}"
+            say("i", key, await engine.items.put(key, number), number)
+            for _ in range(3):
+                await session.update(lambda data: {"step": data["step"] + 1})
+                said(session)
+                await session.touch()
+                say("t", session.id, repr(session.record.touched))
+                step = session.data["step"]
+                say("i", f"{session.id}/step", await session.items.put("step", step), step)
+            if number % 3 == 0:
+                await session.close(f"r{number}")
+                said(session)
+            elif number % 3 == 1:
+                await engine.items.delete(key)
+                say("i", key, 0, None)
+
+        async def caller(place: int) -> None:
+            try:
+                async with engine.lock(f"fed/{place}") as lock:
+                    say("l", f"fed/{place}", lock.fence.token)
+                    for number in itertools.count():
+                        await life(place, number)
+            except insession.StoreMoved as error:
+                say("moved", error.store)
+
+        await asyncio.gather(*(caller(place) for place in range(int(callers))))
+        say("done")
+
+
+async def carry(source: str, target: str) -> None:
+    """Let a target take over, with a line for each page."""
+    copied = await copy_between(source, target, finish=True, progress=lambda so_far: say("page", so_far.passes))
+    say("carried", copied.finished)
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
-    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle)
+    one.__name__: one
+    for one in (
+        *(churn, increment, crowd, write, work, own, recover, finish, count_locked, hold, end, tangle, feed, carry),
+    )
 }
 
 if __name__ == "__main__":

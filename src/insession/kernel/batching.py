@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
+from insession.kernel.marks import away
 from insession.kernel.operations import Answer, Commit, End, Ends, Operation, Refused, Why
 
 MOST_WAITING: Final = 10_000
@@ -170,7 +171,12 @@ class Batcher:
             for operation, answer in zip(group, mine, strict=True):
                 if type(answer) is Ends and self._ended is not None:
                     self._ended(cast("End", operation), answer)
-            if not future.done():
+            if future.done():
+                continue
+            error = away(mine)
+            if error is not None:
+                future.set_exception(error)
+            else:
                 future.set_result(mine[0] if len(group) == 1 else mine)
 
     async def _one_by_one(self, entries: list[_Entry], error: Exception) -> None:
@@ -208,6 +214,8 @@ def _marked(operation: Operation) -> Operation:
 
 def _unsure(operation: Operation, answer: Answer) -> bool:
     """Whether the answer to an operation that was sent again leaves open if it ran the first time."""
+    if away((answer,)) is not None:
+        return True
     if isinstance(operation, Commit):
         return isinstance(answer, Refused) and answer.why not in _SURE
     return isinstance(operation, End) and operation.pick.index != "id"

@@ -27,7 +27,8 @@ from insession.kernel.ids import RandomIds, check_count, check_kind, secret_dige
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put
+from insession.kernel.marks import away, check_open
+from insession.kernel.operations import Commit, End, Ends, Guard, Load, Mark, Operation, Put, Refused
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -108,6 +109,8 @@ class Life:
             raise ConfigurationError("this engine is open already")
         await self.store.open()
         try:
+            # A program whose store has moved hears of it now, and not with its first change.
+            check_open(await self.store.apply([Mark()]))
             await self._assemble()
             if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
                 await self._find_index_key(make=True)
@@ -211,6 +214,11 @@ class Life:
         """The kinds that this engine declares, its own node's included."""
         return [NODE, *self._kinds.values()]
 
+    @property
+    def recovers(self) -> bool:
+        """Whether it declares what happens to sessions of dead nodes."""
+        return any(kind.recovery is not None for kind in self._kinds.values())
+
     async def _find_index_key(self, *, make: bool) -> None:
         """The key of the owners' digests: as given, else as it lies in the store, made by whoever needs it first."""
         if self._index_key is not None:
@@ -241,7 +249,10 @@ class Life:
 
     async def _ask(self, operation: Operation) -> Any:
         if type(operation) in self._immediate:
-            return self._apply_now(operation)
+            answer = self._apply_now(operation)
+            if type(answer) is Refused and (error := away((answer,))) is not None:
+                raise error
+            return answer
         return await self.batcher.send(operation)
 
     async def _read(self, session_id: str) -> Record:

@@ -25,7 +25,7 @@ from insession.kernel.operations import (
 )
 from insession.kernel.record import Record, State
 
-from .answers import FIELDS, Told, answers_of, record_of
+from .answers import CLOSED, FIELDS, Told, answers_of, record_of
 from .batch import CODES, Row, limits_of, lock_number
 from .connections import Connections
 from .schema import Schema
@@ -52,7 +52,7 @@ class Alone:
         lock = (
             "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::bigint)) UPDATE @sessions AS s SET "
         )
-        live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3"
+        live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3 AND NOT EXISTS (SELECT FROM @mark)"
         self._record = schema.sql(f"SELECT {FIELDS} FROM @sessions WHERE id = $1")  # noqa: S608 - our own words
         self._touching = schema.sql(
             lock
@@ -117,7 +117,7 @@ class Alone:
             *(None if part.event is None else part.event.value, part.reason, ask.at, ask.node),
             safe=False,
         )
-        return self._answered(ask, rows)
+        return None if rows[0][1] == CLOSED else self._answered(ask, rows)
 
     async def _end(self, ask: End) -> Answer | None:
         pick, how = ask.pick, ask.ending

@@ -22,11 +22,11 @@ DECLARE
     line @line;
 BEGIN
     PERFORM @lock_names(space, false, names);
-    IF most IS NULL OR most > (
+    IF NOT EXISTS (SELECT FROM @mark) AND (most IS NULL OR most > (
         SELECT count(*) FROM @sessions AS s
         WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (owner, kind, 0)
             AND (s.owner, s.kind, s.state) <= (owner, kind, 0)
-    ) THEN
+    )) THEN
         INSERT INTO @sessions AS s VALUES (
             id, kind, owner, node, 0, nextval('@number'), change, opened, touched, "window", reach, absolute, due, 0,
             NULL, keep, finish, NULL, data, due, opened
@@ -78,6 +78,7 @@ DECLARE
     line @line;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(space);
+    IF EXISTS (SELECT FROM @mark) THEN RETURN; END IF;
     UPDATE @sessions AS s
     SET state = new_state, version = nextval('@number'), change = by_change, ended = t, reason = why,
         rank = @rank(new_state, s.opened, t, s.keep, s.finish)

@@ -140,6 +140,13 @@ DECLARE
 BEGIN
     IF space IS NOT NULL THEN
         PERFORM @lock_names(space, alone, names);
+        SELECT ARRAY[m.standing, m.store] INTO line.names FROM @mark AS m;
+        IF FOUND THEN
+            -- The store does not stand open: see `moving`.
+            line.code := 17;
+            RETURN NEXT line;
+            RETURN;
+        END IF;
         IF together AND @roomy(owners, kinds, spare) THEN
             ids := @lock_sessions(ids, '{}', '{}');
             RETURN QUERY SELECT * FROM @together(space, plan, ids, loads, commits, parts, endings, touches);

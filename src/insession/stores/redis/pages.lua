@@ -237,10 +237,12 @@ local function passed()
 end
 
 local MEANING = {L = S.load, C = S.commit, E = S.finish, A = S.acquire, R = S.renew, G = S.release, F = S.find,
-  N = S.total, P = S.purge, V = S.page}
+  N = S.total, P = S.purge, V = S.page, M = S.stand, I = S.take}
 -- What nearly all operations are, each with a fixed number of arguments.
 local QUICK = {l = S.load_one, o = S.open, u = S.update, t = S.touch, e = S.end_one_id}
 local SIZES = {l = 1, o = 4, u = 4, t = 2, e = 5}
+-- What a store that does not stand open refuses.
+local CHANGES = {C = true, E = true, A = true, R = true, G = true, P = true, o = true, u = true, t = true, e = true}
 
 -- The arguments: the run of the server, a fresh epoch, who asks, whether leases go by the operations' times, whether
 -- to prove first that there is room; then of each operation its letter, the number of its arguments where that is not
@@ -249,7 +251,7 @@ function S.apply(keys, args)
   call, pack, unpack, sub = redis.call, struct.pack, struct.unpack, string.sub
   S.P = sub(keys[1], 1, -2)
   S.run, S.fresh_epoch, S.by_clock = args[1], args[2], args[4] == '1'
-  S.number, S.saved, S.time, S.handed_on, S.told, S.unanswered = nil, nil, nil, false, {}, 0
+  S.number, S.saved, S.time, S.mark, S.handed_on, S.told, S.unanswered = nil, nil, nil, nil, false, {}, 0
   -- It writes nothing, and is refused where nothing may be written.
   if args[5] == '1' then call('SETRANGE', keys[1], 0, '') end
   local answers, number, place, last = {}, 0, 6, #args
@@ -259,6 +261,10 @@ function S.apply(keys, args)
     if not size then
       place = place + 1
       size, meaning = tonumber(args[place]), MEANING[letter]
+    end
+    if CHANGES[letter] then
+      if S.mark == nil then S.mark = call('GET', S.P .. 'M') end
+      if S.mark then meaning = S.refusal end
     end
     local done, answer = pcall(meaning, args, place + 1)
     number = number + 1
