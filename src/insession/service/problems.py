@@ -16,10 +16,13 @@ from insession.errors import (
     Conflict,
     CursorTrimmed,
     DataUnreadable,
+    Displaced,
     InsessionError,
     InvalidInput,
     LeaseError,
     LimitReached,
+    LockLost,
+    LockTimeout,
     OutcomeUnknown,
     Overloaded,
     SessionEnded,
@@ -42,11 +45,15 @@ class NotServed(InsessionError):
     """The request came under a host name, or from a web page, that this service does not serve."""
 
 
+class ItemNotFound(InsessionError):
+    """The store has no item under this key: never written, deleted, or expired."""
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong (RFC 9457). ``detail`` says what to do next.
 
-    ``field`` names the input that was wrong, ``reason`` is why the session ended, ``version`` the current one,
-    ``cursor`` where the log goes on.
+    ``field`` names the input that was wrong, ``reason`` is why the session ended or the lock is not held (``lost``,
+    ``displaced``, ``full``, ``taken``), ``version`` the current one, ``cursor`` where the log goes on.
     """
 
     type: str
@@ -69,6 +76,7 @@ _TABLE: Final[dict[type[InsessionError], tuple[str, int, str]]] = {
     InvalidInput: ("invalid-input", 400, "The input cannot be taken"),
     NotServed: ("not-served", 403, "This request is not served"),
     SessionNotFound: ("session-not-found", 404, "There is no such session"),
+    ItemNotFound: ("item-not-found", 404, "There is no such item"),
     # Not 429: that promises room after a while, and here a session has to be ended first.
     LimitReached: ("limit-reached", 409, "The limit of the kind is reached"),
     Conflict: ("conflict", 409, "Somebody else changed it first"),
@@ -85,6 +93,7 @@ _TABLE: Final[dict[type[InsessionError], tuple[str, int, str]]] = {
     # Not 503: that would say that nothing has happened.
     OutcomeUnknown: ("outcome-unknown", 504, "Whether it happened is not known"),
 }
+_LEASE: Final = {LockLost: "lost", Displaced: "displaced"}
 _HTTP: Final = {
     404: ("not-found", "there is no such path; /v1/openapi.json lists those that are"),
     405: ("method-not-allowed", "this path does not take this method; the header Allow names those that it takes"),
@@ -96,10 +105,17 @@ def problem_of(error: InsessionError) -> Problem:
     """The problem that an error becomes."""
     name, status, title = next(_TABLE[cls] for cls in type(error).__mro__ if cls in _TABLE)
     field = error.field if isinstance(error, InvalidInput) else None
-    reason = error.reason if isinstance(error, SessionEnded) else None
+    reason = error.reason if isinstance(error, SessionEnded) else _of_lease(error)
     version = error.version if isinstance(error, Conflict) else None
     cursor = error.cursor if isinstance(error, CursorTrimmed) else None
     return Problem(URN + name, title, status, str(error), field, reason, version, cursor)
+
+
+def _of_lease(error: InsessionError) -> str | None:
+    """Why a lock is not held, in a word."""
+    if isinstance(error, LockTimeout):
+        return "taken" if error.taken else "full"
+    return next((word for cls, word in _LEASE.items() if isinstance(error, cls)), None)
 
 
 def http_problem(status: int, detail: str) -> Problem:

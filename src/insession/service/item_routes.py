@@ -1,0 +1,114 @@
+"""The routes of items: what is no session."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from litestar import Response, delete, get, put
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from msgspec import UNSET
+
+from insession.errors import Conflict, InvalidInput
+from insession.kernel.codec import encode
+from insession.kernel.items import ABSENT, Entry
+
+from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
+from .bodies import StrictBody
+from .problems import ItemNotFound, PreconditionFailed
+from .wire import ItemList, ItemView, ItemWritten, as_json
+
+_PATH: Final = "/items/{key:path}"
+
+
+@get("/items", responses=answers(400))
+async def list_items(
+    request: Asked,
+    *,
+    prefix: FromQuery[str] = "",
+    owner: FromQuery[str | None] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER)] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 100,
+) -> ItemList:
+    """A page of items by the prefix of their keys, or of an owner, without their data."""
+    engine = engine_of(request)
+    found, after = await engine.items.find(
+        _own(prefix, "prefix"), owner=owner_of(owner, owner_header), after=cursor, limit=limit
+    )
+    # A page may be short of what is the engine's own; whether there is another one says the cursor.
+    return ItemList([_view(entry, engine.most_data) for entry in found if entry.key[0] != "~"], after)
+
+
+@get(_PATH, responses=answers(400, 404))
+async def get_item(request: Asked, key: FromPath[str]) -> Response[Any]:
+    """The data of an item. Its version is the ETag."""
+    key = _key(key)
+    entry = await engine_of(request).items.get(key)
+    if entry is None:
+        raise ItemNotFound("there is no item under this key; it was never written, was deleted, or has expired")
+    return Response(as_json(key, entry.data), headers={"ETag": f'"{entry.version}"'})
+
+
+@put(_PATH, dto=StrictBody[Any], return_dto=None, responses=answers(400, 412, 413))
+async def put_item(
+    request: Asked,
+    key: FromPath[str],
+    *,
+    data: JSONBody[Any] = UNSET,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER)] = None,
+    expires_in: FromQuery[float | None] = None,
+) -> Response[ItemWritten]:
+    """Write an item: over the version that If-Match names, with ``If-None-Match: *`` where none is, else over any.
+
+    412: it is another one. The owner is the one in the header, or nobody; ``expires_in`` seconds from now it is gone.
+    """
+    if data is UNSET:
+        raise InvalidInput("data", "is missing; the body is the new data, as JSON")
+    key, version = _key(key), version_of(if_match)
+    if if_none_match is not None:
+        if if_none_match.strip() != "*" or if_match is not None:
+            raise InvalidInput("If-None-Match", "is *, and goes without If-Match")
+        version = ABSENT
+    try:
+        written = await engine_of(request).items.put(
+            key, data, version=version, owner=owner_of(None, owner_header), expires=expires_in
+        )
+    except Conflict as error:
+        raise PreconditionFailed(key, error.version) from None
+    return Response(ItemWritten(key, written), headers={"ETag": f'"{written}"'})
+
+
+@delete(_PATH, responses=answers(400, 412))
+async def delete_item(
+    request: Asked,
+    key: FromPath[str],
+    *,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+) -> None:
+    """Delete an item, whether it is there or not; with If-Match only that version of it."""
+    key = _key(key)
+    try:
+        await engine_of(request).items.delete(key, version=version_of(if_match))
+    except Conflict as error:
+        raise PreconditionFailed(key, error.version) from None
+
+
+def _key(path: str) -> str:
+    return _own(path.removeprefix("/"), "key")
+
+
+def _own(key: str, field: str) -> str:
+    """A key, or the begin of one, that is not the engine's own."""
+    if key.startswith("~"):
+        raise InvalidInput(field, "begins with ~: that is the engine's own")
+    return key
+
+
+def _view(entry: Entry, most: int) -> ItemView:
+    size = len(encode(entry.data, most))
+    return ItemView(entry.key, entry.version, entry.expires, entry.owner, size)
+
+
+ITEMS: Final = [list_items, get_item, put_item, delete_item]
