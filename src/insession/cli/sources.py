@@ -1,0 +1,161 @@
+"""Reading settings from the environment and from a TOML file, by pydantic-settings."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict, SettingsError
+
+from insession.errors import ConfigurationError
+from insession.kernel.urls import unknown
+
+from .settings import PREFIX
+
+SECRETS: Final = frozenset({"token", "keys", "serve.tokens", "serve.read_tokens"})
+_OTHERS: Final = frozenset({"CONFIG", "STATE_DIR", "HARDWARE_ID"})
+"""Variables that somebody else reads."""
+_LINKS: Final = ("SERVICE_", "PORT")
+"""How the names begin that Kubernetes puts into containers where a service is called insession: nobody's slip."""
+_NEAR: Final = 0.7
+_OF_OTHERS: Final = 0o077
+
+
+def _with_commas(given: object) -> object:
+    return [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+
+
+# In the environment with commas between, in a file a list.
+Tokens = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_with_commas)]
+
+
+class ServeModel(BaseModel):
+    """What `settings.Serve` may hold."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    host: str = ""
+    port: int = Field(default=0, ge=0, le=65535)
+    tokens: Tokens = ()
+    read_tokens: Tokens = ()
+
+
+class SettingsModel(BaseSettings):
+    """What `settings.Settings` may hold; only what is set counts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    store: str = ""
+    url: str = ""
+    namespace: str = ""
+    token: str = ""
+    keys: str = ""
+    serve: ServeModel = ServeModel()
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: type[BaseSettings], **sources: Any) -> tuple[Any, ...]:  # noqa: ARG003
+        """What `merged` has put together, and nothing else."""
+        return (sources["init_settings"],)
+
+
+class _Layer(NamedTuple):
+    """What a source says, and how it calls a setting."""
+
+    said: Mapping[str, Any]
+    place: Callable[[tuple[str, ...]], str]
+
+
+def merged(given: Mapping[str, Any], file: Path | None) -> Mapping[str, Any]:
+    """What flags have given, else the environment says, else the file; `ConfigurationError` where that cannot be."""
+    layers = [
+        _Layer(given, lambda names: f"--{names[-1]}"),
+        _Layer(_environment(), lambda names: PREFIX + "_".join(names).upper()),
+        _Layer({} if file is None else _content(file), lambda names: f"{file}: {'.'.join(names)}"),
+    ]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        _add(values, layer.said)
+    try:
+        return SettingsModel(**values).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise ConfigurationError(_problem(error, layers)) from None
+
+
+def _add(values: dict[str, Any], below: Mapping[str, Any]) -> None:
+    """Add what a layer says to what those above it have said."""
+    named = "store" in values
+    for name, value in below.items():
+        if name == "url" and named:
+            # Who names a store does not mean the service that a lower layer names.
+            continue
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
+            values[name] = {**value, **values[name]}
+        else:
+            values.setdefault(name, value)
+
+
+def _environment() -> Mapping[str, Any]:
+    fields = [*SettingsModel.model_fields, *(f"serve_{name}" for name in ServeModel.model_fields)]
+    known = sorted({name.upper() for name in fields} | _OTHERS)
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX)
+        if name in {variable, *known} or name.startswith(_LINKS):
+            continue
+        # A name that is like none of ours is somebody else's.
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR):
+            raise ConfigurationError(f"unknown variable {variable!r}; did you mean {PREFIX + near[0]!r}?")
+    try:
+        return EnvSettingsSource(SettingsModel)()
+    except SettingsError:
+        raise ConfigurationError(f"{PREFIX}SERVE: is no JSON; set {PREFIX}SERVE_PORT and the like instead") from None
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            content = tomllib.load(opened)
+            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: is not UTF-8, as TOML is") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: is not TOML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
+    if os.name == "posix" and mode & _OF_OTHERS and (secrets := sorted(_names(content) & SECRETS)):
+        raise ConfigurationError(f"{file}: others than its user may read its {secrets[0]}; chmod 600 it")
+    return content
+
+
+def _names(content: Mapping[str, Any]) -> set[str]:
+    serve = content.get("serve")
+    return {*content, *(f"serve.{name}" for name in (serve if isinstance(serve, dict) else ()))}
+
+
+def _problem(error: ValidationError, layers: Sequence[_Layer]) -> str:
+    """The first of what is wrong, in a sentence."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    # The place of an entry of a list says nothing more.
+    names = tuple(one for one in first["loc"] if isinstance(one, str))
+    where = next(layer.place(names) for layer in layers if _says(layer.said, names))
+    if first["type"] == "extra_forbidden":
+        known = SettingsModel.model_fields if len(names) == 1 else ServeModel.model_fields
+        return f"{where}: {unknown('setting', names[-1], known)}"
+    said = "is a table" if first["type"] == "model_type" else first["msg"]
+    return f"{where}: {said[:1].lower()}{said[1:]}"
+
+
+def _says(said: Any, names: tuple[str, ...]) -> bool:
+    return not names or (isinstance(said, Mapping) and names[0] in said and _says(said[names[0]], names[1:]))
