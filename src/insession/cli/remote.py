@@ -160,7 +160,7 @@ async def _logged(chunks: AsyncIterator[bytes]) -> AsyncIterator[Logged]:
             if name:
                 fields[name] = value
                 continue
-            if b"data" in fields:
+            if b"data" in fields and fields[b"event"] != b"goodbye":
                 cursor = fields[b"id"].decode()
                 trimmed = fields[b"event"] == b"trimmed"
                 yield Logged(cursor, None if trimmed else msgspec.json.decode(fields[b"data"], type=Event))

@@ -20,7 +20,7 @@ from .bodies import StrictBody
 from .item_routes import ITEMS
 from .lock_routes import LOCKS
 from .log import read_log
-from .problems import PreconditionFailed
+from .problems import PreconditionFailed, Stopping
 from .wire import (
     CloseSession,
     Ending,
@@ -249,6 +249,8 @@ async def healthz() -> Health:
 @get("/readyz", responses=answers())
 async def readyz(request: Asked) -> Ready:
     """Whether the service takes requests: its store answers, and it is not shutting down."""
+    if request.app.state.stopping:
+        raise Stopping("the service is stopping; ask another one")
     return Ready(await engine_of(request).store.now())
 
 
