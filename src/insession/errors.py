@@ -18,7 +18,8 @@ The tree::
     │   └── Displaced             somebody took the lease over
     ├── StoreError
     │   ├── StoreUnavailable      the store did not take the operation; nothing of it ran
-    │   │   └── StoreFull         it has no room for more; reading and ending go on
+    │   │   ├── StoreFull         it has no room for more; reading and ending go on
+    │   │   └── StoreMoved        its sessions lie in another store by now; names that
     │   ├── OutcomeUnknown        the answer was lost; it may have run
     │   ├── DataUnreadable        stored data cannot be decoded
     │   └── Overloaded            too many operations wait in this process
@@ -144,6 +145,17 @@ class StoreUnavailable(StoreError):
 
 class StoreFull(StoreUnavailable):
     """The store has no room for more: nothing of the operation ran, while reading and ending go on."""
+
+
+class StoreMoved(StoreUnavailable):
+    """The sessions have moved to another store: nothing of the operation ran, and no change ever will here.
+
+    ``store`` is the URL of the other one, without its password.
+    """
+
+    def __init__(self, store: str) -> None:
+        super().__init__(f"this store has moved to {store}; use that one from now on")
+        self.store = store
 
 
 class OutcomeUnknown(StoreError):

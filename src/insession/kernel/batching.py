@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
+from insession.kernel.marks import away
 from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
 
 MOST_WAITING: Final = 10_000
@@ -168,6 +169,8 @@ def _marked(operation: Operation) -> Operation:
 
 def _unsure(operation: Operation, answer: Answer) -> bool:
     """Whether the answer to an operation that was sent again leaves open if it ran the first time."""
+    if away((answer,)) is not None:
+        return True
     if isinstance(operation, Commit):
         return isinstance(answer, Refused) and answer.why not in _SURE
     return isinstance(operation, End) and operation.pick.index != "id"
@@ -177,9 +180,15 @@ def _answer(entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
     place = 0
     for future, group in entries:
         number = len(group)
-        if not future.done():
-            future.set_result(answers[place] if number == 1 else answers[place : place + number])
+        mine = answers[place : place + number]
         place += number
+        if future.done():
+            continue
+        error = away(mine)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(mine[0] if number == 1 else mine)
 
 
 def _fail(entries: Iterable[_Entry], error: Exception) -> None:

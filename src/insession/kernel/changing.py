@@ -14,6 +14,7 @@ from insession.kernel.codec import decode, encode
 from insession.kernel.events import ENDINGS, START
 from insession.kernel.kinds import Kind
 from insession.kernel.life import Life
+from insession.kernel.marks import away
 from insession.kernel.operations import (
     Commit,
     Done,
@@ -42,7 +43,10 @@ class Changing(Life):
     async def _ask_together(self, *operations: Operation) -> Any:
         """Answers to operations that stay together, in their order."""
         if self._immediate.issuperset(map(type, operations)):
-            return [self._apply_now(operation) for operation in operations]
+            answers = [self._apply_now(operation) for operation in operations]
+            if (error := away(answers)) is not None:
+                raise error
+            return answers
         return await self.batcher.send(*operations)
 
     def _indexed(self, policy: Kind, owner: str) -> str:

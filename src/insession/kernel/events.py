@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import secrets
 from typing import Final
 
 import msgspec
@@ -88,6 +89,11 @@ class Cursor(msgspec.Struct, frozen=True):
         if not all(number.isascii() and number.isdigit() and len(number) <= 19 for number in numbers):  # noqa: PLR2004
             raise InvalidInput("cursor", "its positions are not numbers")
         return cls(epoch, tuple(map(int, numbers)))
+
+
+def fresh_epoch() -> str:
+    """A name for an epoch that no other has."""
+    return secrets.token_hex(4)
 
 
 START: Final = "0"

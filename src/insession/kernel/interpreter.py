@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from insession.errors import InvalidInput
-from insession.kernel import leases, pages, purges, rules
+from insession.kernel import leases, marks, pages, purges, rules
 from insession.kernel.limits import Limit
 from insession.kernel.operations import (
     Acquire,
@@ -25,8 +25,10 @@ from insession.kernel.operations import (
     Fence,
     Find,
     Guard,
+    Import,
     Load,
     Loaded,
+    Mark,
     Operation,
     Patch,
     Pick,
@@ -53,7 +55,7 @@ _SAME: Final = Guard.SAME
 class Interpreter:
     """Applies operations to rows, one after another."""
 
-    __slots__ = ("_meaning", "_rows", "handed_on")
+    __slots__ = ("_closed", "_meaning", "_rows", "handed_on")
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -70,16 +72,26 @@ class Interpreter:
             Find: partial(pages.find, rows),
             Count: partial(pages.count, rows),
             Purge: partial(purges.purge, rows),
+            Mark: self._mark,
+            Import: partial(marks.take, rows),
         }
+        self._closed = self._meaning | dict.fromkeys(marks.CHANGING, partial(marks.refuse, rows))
+        """What they mean while the store does not stand open."""
 
     def apply(self, operations: Sequence[Operation]) -> list[Answer]:
         """The answers to the operations, in their order."""
-        meaning = self._meaning
+        meaning = self._meaning if self._rows.mark is None else self._closed
         return [meaning[type(operation)](operation) for operation in operations]
 
     def answer(self, operation: Operation) -> Answer:
         """The answer to one operation."""
-        return self._meaning[type(operation)](operation)
+        meaning = self._meaning if self._rows.mark is None else self._closed
+        return meaning[type(operation)](operation)
+
+    def _mark(self, mark: Mark) -> Answer:
+        # Whoever waits shall look: there may be another epoch to read.
+        self.handed_on = self.handed_on or mark.standing is not None
+        return marks.mark(self._rows, mark)
 
     def _load(self, load: Load) -> Loaded:
         rows = self._rows

@@ -27,7 +27,8 @@ from insession.kernel.ids import RandomIds, check_count, check_kind, secret_dige
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put
+from insession.kernel.marks import away
+from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put, Refused
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -241,7 +242,10 @@ class Life:
 
     async def _ask(self, operation: Operation) -> Any:
         if type(operation) in self._immediate:
-            return self._apply_now(operation)
+            answer = self._apply_now(operation)
+            if type(answer) is Refused and (error := away((answer,))) is not None:
+                raise error
+            return answer
         return await self.batcher.send(operation)
 
     async def _read(self, session_id: str) -> Record:

@@ -51,6 +51,19 @@ class Why(enum.StrEnum):
     FULL = "full"
     TAKEN = "taken"
     LOST = "lost"
+    MOVED = "moved"
+    FILLING = "filling"
+
+
+class Standing(enum.StrEnum):
+    """Whether a store takes changes."""
+
+    OPEN = "open"
+    """It does; what every new store is."""
+    FILLING = "filling"
+    """It is being filled with what another store has, and takes nothing else."""
+    MOVED = "moved"
+    """What it has lies in another store by now: it takes nothing more, and is read only."""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
@@ -253,7 +266,33 @@ class Purge(msgspec.Struct, frozen=True, gc=False):
     most: int = 200
 
 
-Operation = Load | Commit | End | Touch | Acquire | Renew | Release | Find | Count | Purge
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """Say how the store stands from now on; None asks only. Sent alone, and it waits for what is under way.
+
+    Where it does not stand open, whatever would change something is refused as moved or filling, and changes
+    nothing: once this is answered, nothing that was asked before can still be done. Reading goes on.
+    A store that becomes open again begins a new epoch of its log, and gives no number that is not above ``number``.
+    """
+
+    standing: Standing | None = None
+    store: str = ""
+    """The other store, as messages name it: its URL without password."""
+    number: int = 0
+
+
+class Import(msgspec.Struct, frozen=True, gc=False):
+    """Put a record or an item as another store has it, version and all; without ``one`` remove it, and nothing below.
+
+    No event, no limit. Only into a store that stands filling, else refused as stale. What is there in a later version
+    stays, and so does a record of the same version that was touched later.
+    """
+
+    key: str
+    """Of the record its id."""
+    one: Record | Item | None
+
+
+Operation = Load | Commit | End | Touch | Acquire | Renew | Release | Find | Count | Purge | Mark | Import
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
@@ -278,6 +317,8 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
     why: Why
     current: Record | Item | None = None
+    store: str = ""
+    """Of `Why.MOVED` and `Why.FILLING`: the other store."""
 
 
 class Touched(msgspec.Struct, frozen=True, gc=False):
@@ -346,4 +387,12 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
     more: bool = False
 
 
-Answer = Loaded | Done | Refused | Touched | Ends | Granted | Waiting | Released | Found | Counted
+class Marked(msgspec.Struct, frozen=True, gc=False):
+    """How the store stands now. ``number``: no version and no fencing token that it gave is greater."""
+
+    standing: Standing
+    store: str
+    number: int
+
+
+Answer = Loaded | Done | Refused | Touched | Ends | Granted | Waiting | Released | Found | Counted | Marked

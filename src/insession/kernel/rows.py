@@ -7,7 +7,7 @@ from typing import Protocol
 
 from insession.kernel.events import Event
 from insession.kernel.leases import Lease
-from insession.kernel.operations import Find, Index, Pick
+from insession.kernel.operations import Find, Index, Mark, Pick
 from insession.kernel.record import Item, Record, State
 
 Place = tuple[float, str]
@@ -16,6 +16,9 @@ Place = tuple[float, str]
 
 class Rows(Protocol):
     """What an embedded store keeps, as the interpreter needs it. Everything happens within one atom."""
+
+    mark: Mark | None
+    """How the store stands, if it is not open."""
 
     def next_number(self) -> int:
         """The next number of the partition's counter: versions and fencing tokens."""
@@ -76,6 +79,21 @@ class Rows(Protocol):
 
     def leases_over(self, before: float, most: int) -> Sequence[Lease]:
         """Leases whose permits and tickets all ran out by then; few leases are there at all."""
+
+    def adopt(self, record: Record) -> None:
+        """Put a record of another store; others here may have its version."""
+
+    def adopt_item(self, item: Item) -> None:
+        """Put an item of another store; others here may have its version."""
+
+    def last_number(self) -> int:
+        """The last number of the partition's counter, or a greater one."""
+
+    def skip_numbers(self, number: int) -> None:
+        """Let the counter go on above this number, if it is not there yet."""
+
+    def begin_epoch(self) -> None:
+        """Begin another epoch of the log."""
 
     def trim(self, before: float, most: int) -> int:
         """Forget up to ``most`` of the oldest events older than ``before`` less the retention; how many it were."""

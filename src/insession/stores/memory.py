@@ -6,7 +6,6 @@ skips; indexes hold ids only.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice, takewhile
 from typing import Final
@@ -15,10 +14,10 @@ from msgspec.structs import force_setattr
 
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker, Wakers
-from insession.kernel.events import START, Cursor, Event, EventType, Page
+from insession.kernel.events import START, Cursor, Event, EventType, Page, fresh_epoch
 from insession.kernel.interpreter import Interpreter
 from insession.kernel.leases import Lease, last_until
-from insession.kernel.operations import Answer, Find, Index, Operation, Pick
+from insession.kernel.operations import Answer, Find, Index, Mark, Operation, Pick
 from insession.kernel.record import NEVER, Item, Record, State
 from insession.kernel.rows import Place
 from insession.kernel.urls import StoreURL
@@ -99,7 +98,7 @@ class _Log:
         self.step = min(_TRIM, retention)
         self.entries: list[Event | None] = []
         self.first = 1
-        self.epoch = uuid.uuid4().hex[:8]
+        self.epoch = fresh_epoch()
         self.fresh: set[EventType] = set()
         self.wanted: frozenset[EventType] = frozenset()
 
@@ -151,6 +150,7 @@ class _Rows:
     def __init__(self, log: _Log) -> None:
         self.log: Callable[[Event], None] = log.append
         self._log = log
+        self.mark: Mark | None = None
         self._number = 0
         self._records: dict[str, Record] = {}
         self.record: Callable[[str], Record | None] = self._records.get
@@ -336,6 +336,21 @@ class _Rows:
 
     def leases_over(self, before: float, most: int) -> Sequence[Lease]:
         return list(islice((lease for lease in self._leases.values() if last_until(lease) <= before), most))
+
+    def adopt(self, record: Record) -> None:
+        self.write(record, None)
+
+    def adopt_item(self, item: Item) -> None:
+        self.put(item, None)
+
+    def last_number(self) -> int:
+        return self._number
+
+    def skip_numbers(self, number: int) -> None:
+        self._number = max(self._number, number)
+
+    def begin_epoch(self) -> None:
+        self._log.epoch = fresh_epoch()
 
     def trim(self, before: float, most: int) -> int:
         return 0  # it trims itself, by number

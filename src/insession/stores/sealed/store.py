@@ -18,6 +18,7 @@ from insession.kernel.operations import (
     Commit,
     Found,
     Granted,
+    Import,
     LeaseView,
     Load,
     Loaded,
@@ -156,7 +157,15 @@ def _sealed(seals: Seals, operation: Operation) -> Operation:
         return replace(operation, patches=tuple([_sealed_part(seals, part) for part in operation.patches]))
     if type(operation) is Acquire and operation.note is not None:
         return replace(operation, note=seals.seal(NOTE, operation.lease, operation.note))
+    if type(operation) is Import and operation.one is not None:
+        return replace(operation, one=_sealed_one(seals, operation.one))
     return operation
+
+
+def _sealed_one(seals: Seals, one: Record | Item) -> Record | Item:
+    if isinstance(one, Record):
+        return replace(one, data=seals.seal(RECORD, one.id, one.data, one.kind))
+    return replace(one, data=seals.seal(ITEM, one.key, one.data))
 
 
 def _sealed_part(seals: Seals, part: Patch | Put) -> Patch | Put:
@@ -164,8 +173,7 @@ def _sealed_part(seals: Seals, part: Patch | Put) -> Patch | Put:
         return part if part.data is None else replace(part, data=seals.seal(ITEM, part.key, part.data))
     if part.record is not None:
         # A store owns the record that it is handed and may number it; that of the caller stays clear.
-        record = replace(part.record, data=seals.seal(RECORD, part.id, part.record.data, part.record.kind))
-        part = replace(part, record=record)
+        part = replace(part, record=_sealed_one(seals, part.record))
     return part if part.data is None else replace(part, data=seals.seal(RECORD, part.id, part.data, part.kind))
 
 

@@ -6,19 +6,20 @@ import os
 import random
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown, StoreUnavailable
 from insession.kernel.clock import monotonic
+from insession.kernel.events import fresh_epoch
 
 from .statements import Statements
 
 APPLICATION: Final = 0x696E7365
 """Says in the header that the file is ours: "inse"."""
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Since 2 a store has a mark."""
 OLDEST: Final = (3, 37, 0)
 CHECKPOINT: Final = 8000
 """The write-ahead log is brought home when it has so many pages: each goes home once, however often it changed."""
@@ -33,8 +34,6 @@ T = TypeVar("T")
 class Known(NamedTuple):
     """What the file knows when it is opened."""
 
-    epoch: str
-    """Of its namespace's log."""
     position: int
     handed: int
     ahead: float | None
@@ -109,16 +108,19 @@ class File:
         self.begin(connection)
         try:
             self._check(connection)
+            version = self._pragma(connection, "user_version")
             if self._pragma(connection, "application_id") == 0:
                 connection.execute("CREATE TABLE insession (boot TEXT NOT NULL, ahead REAL NOT NULL)")
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            elif version < SCHEMA:
+                _upgrade(connection)
+            if version < SCHEMA:
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             if connection.execute(sql.exists).fetchone() is None:
                 _script(connection, sql.schema)
-                connection.execute(sql.first_state, (uuid.uuid4().hex[:8],))
-            epoch = connection.execute(sql.epoch).fetchone()[0]
+                connection.execute(sql.first_state, (fresh_epoch(),))
             position, handed = connection.execute(sql.sight).fetchone()
-            known = Known(epoch, position, handed, _ahead(connection))
+            known = Known(position, handed, _ahead(connection))
         except BaseException:
             connection.execute("ROLLBACK")
             raise
@@ -173,6 +175,13 @@ def _script(connection: sqlite3.Connection, script: str) -> None:
     for statement in "\n".join(lines).split(";"):
         if statement.strip():
             connection.execute(statement)
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Give every namespace of a file what it has had since a later schema."""
+    names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'state_*'").fetchall()
+    for (name,) in names:
+        connection.execute(f"ALTER TABLE {name} ADD COLUMN mark TEXT")
 
 
 def _ahead(connection: sqlite3.Connection) -> float | None:

@@ -19,14 +19,14 @@ class Log:
 
     __slots__ = ("_cursor", "_epoch", "_sql")
 
-    def __init__(self, cursor: sqlite3.Cursor, sql: Statements, epoch: str) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, sql: Statements) -> None:
         self._cursor = cursor
         self._sql = sql
-        self._epoch = epoch
+        self._epoch = ""
 
     def page(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         """See `Store.events`. Called within a transaction, so that nothing is trimmed meanwhile."""
-        first, end = self._cursor.execute(self._sql.bounds).fetchone()
+        self._epoch, first, end = self._cursor.execute(self._sql.bounds).fetchone()
         begin, trimmed = (end, False) if after is None else self._begin(after, first, end)
         if trimmed:
             here = self._at(first - 1)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from insession.kernel.events import Event, EventType
+from insession.kernel.events import Event, EventType, fresh_epoch
 from insession.kernel.leases import Lease, last_until
 from insession.kernel.operations import (
     Commit,
@@ -16,6 +16,7 @@ from insession.kernel.operations import (
     Find,
     Index,
     Load,
+    Mark,
     Operation,
     Pick,
     Put,
@@ -25,7 +26,17 @@ from insession.kernel.record import Item, Record, State
 from insession.kernel.rows import Place
 
 from .sessions import Sessions
-from .statements import Statements, event_row, item_of, item_row, json_list, lease_from, lease_to
+from .statements import (
+    Statements,
+    event_row,
+    item_of,
+    item_row,
+    json_list,
+    lease_from,
+    lease_to,
+    mark_from,
+    mark_to,
+)
 
 _AHEAD: Final = 1000
 """So many numbers are taken at a time, so that an update need not write the counter. Who finds that others
@@ -56,12 +67,15 @@ class Rows:
         """and its last one."""
         self.handed: int = 0
         """How often a lease was handed on."""
+        self.mark: Mark | None = None
         self._number = self._reserved = 0
         self._saved: tuple[Any, ...] = ()
+        self._marked: Mark | None = None
         self.types: set[EventType] = set()
         """Of the events that this transaction logged."""
         self._items: dict[str, Item | None] = {}
         self._items_changed: dict[str, None] = {}
+        self._items_adopted: dict[str, int] = {}
         self._leases: dict[str, Lease | None] = {}
         self._leases_changed: dict[str, None] = {}
         self._events: list[tuple[Any, ...]] = []
@@ -69,8 +83,10 @@ class Rows:
     def load_state(self) -> None:
         """Others may have written: forget the records, and read the row that says how far everything has come."""
         self._sessions.forget()
-        self._saved = self._cursor.execute(self._sql.state).fetchone()
-        self._reserved, self.first, self.position, self.handed, counts = self._saved
+        *saved, mark = self._cursor.execute(self._sql.state).fetchone()
+        self._saved = tuple(saved)
+        self._reserved, self.first, self.position, self.handed, counts = saved
+        self._marked = self.mark = None if mark is None else mark_from(mark)
         self._number = self._reserved
         self._sessions.counts = _counts_from(counts)
 
@@ -85,6 +101,7 @@ class Rows:
         self.types = set()
         self._items.clear()
         self._items_changed.clear()
+        self._items_adopted.clear()
         self._leases.clear()
         self._leases_changed.clear()
         self._events.clear()
@@ -116,6 +133,25 @@ class Rows:
         if state != self._saved:
             self._cursor.execute(self._sql.save_state, state)
             self._saved = state
+        if self.mark is not self._marked:
+            self._cursor.execute(self._sql.save_mark, (None if self.mark is None else mark_to(self.mark).decode(),))
+            self._marked = self.mark
+
+    def adopt(self, record: Record) -> None:
+        self._sessions.adopt(record, self.next_number())
+
+    def adopt_item(self, item: Item) -> None:
+        self._items_adopted[item.key] = self.next_number()
+        self.put(item, None)
+
+    def last_number(self) -> int:
+        return max(self._number, self._reserved)
+
+    def skip_numbers(self, number: int) -> None:
+        self._number = max(self._number, number)
+
+    def begin_epoch(self) -> None:
+        self._cursor.execute(self._sql.begin_epoch, (fresh_epoch(),))
 
     def next_number(self) -> int:
         self._number += 1
@@ -150,7 +186,7 @@ class Rows:
             if item is None:
                 gone.append((key,))
             else:
-                puts.append(item_row(item))
+                puts.append(item_row(item, self._items_adopted.get(key, item.version)))
         self._items_changed.clear()
         if gone:
             self._cursor.executemany(self._sql.delete_item, gone)

@@ -8,7 +8,8 @@ CREATE TABLE state_$ (
     first    INTEGER NOT NULL,  -- the first position that the log has not trimmed
     position INTEGER NOT NULL,  -- the last position that it gave
     handed   INTEGER NOT NULL,  -- moves when a lease is handed on
-    counts   TEXT    NOT NULL   -- how many sessions of each kind are in each state, as JSON
+    counts   TEXT    NOT NULL,  -- how many sessions of each kind are in each state, as JSON
+    mark     TEXT               -- how the store stands, if it is not open, as JSON
 );
 
 CREATE TABLE sessions_$ (

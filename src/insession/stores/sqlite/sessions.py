@@ -123,6 +123,11 @@ class Sessions:
             self._count(old, -1)
             self._count(record, 1)
 
+    def adopt(self, record: Record, number: int) -> None:
+        """Put a record that others may share their version with, under a number of its own."""
+        self.write(record, None)
+        self._numbers[record.id] = number
+
     def drop(self, record: Record) -> None:
         session_id = record.id
         self._records[session_id] = None

@@ -11,6 +11,7 @@ import msgspec
 
 from insession.kernel.events import Event, EventType
 from insession.kernel.leases import Lease
+from insession.kernel.operations import Mark
 from insession.kernel.record import Item, Record, State
 
 BULK: Final = 2000
@@ -35,6 +36,8 @@ _PAGE: Final = "kind = ? AND state = ? AND (rank, id) > (?, ?) ORDER BY rank, id
 _TYPES: Final = {str(one): one for one in EventType}
 _to_json: Final = msgspec.json.Encoder().encode
 _changes_from: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+mark_to: Final = msgspec.json.Encoder().encode
+mark_from: Final = msgspec.json.Decoder(Mark).decode
 lease_to: Final = msgspec.msgpack.Encoder().encode
 lease_from: Final = msgspec.msgpack.Decoder(Lease).decode
 
@@ -57,10 +60,11 @@ class Statements:
         self._updates: dict[tuple[bool, ...], str] = {}
         self.exists: str = sql("SELECT 1 FROM sqlite_schema WHERE name = 'state_$'")
         self.schema: str = sql((Path(__file__).with_name("schema.sql")).read_text("utf-8"))
-        self.first_state: str = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}')")
-        self.state: str = sql("SELECT number, first, position, handed, counts FROM state_$")
+        self.first_state: str = sql("INSERT INTO state_$ VALUES (?, 0, 1, 0, 0, '{}', NULL)")
+        self.state: str = sql("SELECT number, first, position, handed, counts, mark FROM state_$")
         self.save_state: str = sql("UPDATE state_$ SET number = ?, first = ?, position = ?, handed = ?, counts = ?")
-        self.epoch: str = sql("SELECT epoch FROM state_$")
+        self.save_mark: str = sql("UPDATE state_$ SET mark = ?")
+        self.begin_epoch: str = sql("UPDATE state_$ SET epoch = ?")
         self._of_records()
         self._of_items()
         self._of_log()
@@ -124,7 +128,7 @@ class Statements:
     def _of_log(self) -> None:
         sql = self._sql
         self.append: str = sql("INSERT INTO events_$ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        self.bounds: str = sql("SELECT first, position FROM state_$")
+        self.bounds: str = sql("SELECT epoch, first, position FROM state_$")
         self.events: str = sql(
             "SELECT {event} FROM events_$ WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
         )
@@ -213,10 +217,10 @@ def json_list(values: Collection[str]) -> str:
     return _to_json(list(values)).decode()
 
 
-def item_row(item: Item) -> tuple[Any, ...]:
+def item_row(item: Item, number: int) -> tuple[Any, ...]:
     """An item as its table takes it; the number counts only if it is new."""
     changes = _to_json(item.changes).decode()
-    return (item.version, item.key, item.version, changes, item.owner, item.expires, item.data)
+    return (number, item.key, item.version, changes, item.owner, item.expires, item.data)
 
 
 def item_of(row: tuple[Any, ...]) -> Item:

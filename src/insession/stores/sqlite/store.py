@@ -116,7 +116,7 @@ class SQLiteStore:
         self._cursor = cursor = reading.cursor()
         self._rows = Rows(cursor, self._sql)
         self._interpreter = Interpreter(self._rows)
-        self._log = Log(cursor, self._sql, known.epoch)
+        self._log = Log(cursor, self._sql)
         loop = asyncio.get_running_loop()
 
         def tell(types: Collection[EventType], handed_on: bool) -> None:  # noqa: FBT001
