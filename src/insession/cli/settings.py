@@ -19,13 +19,17 @@ PREFIX: Final = "INSESSION_"
 
 
 @dataclass(frozen=True, slots=True)
-class Serve:
-    """What ``insession serve`` listens on, and the bearer tokens of those whom it answers."""
+class Service:
+    """What ``insession serve`` listens on, and whom it answers (`service.serve`)."""
 
     host: str = "127.0.0.1"
     port: int = 8080
-    tokens: tuple[str, ...] = field(default=(), repr=False)
-    read_tokens: tuple[str, ...] = field(default=(), repr=False)
+    tokens: str | None = field(default=None, repr=False)
+    """Bearer tokens, as `service.tokens.Tokens.parse` reads them;"""
+    token_file: str | None = None
+    """or a file with them."""
+    rate: float | None = None
+    drain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Settings:
     namespace: str | None = None
     token: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
-    serve: Serve = Serve()
+    service: Service = Service()
 
 
 def read(config: Path | None, given: Mapping[str, Any]) -> Settings:
@@ -57,4 +61,4 @@ def read(config: Path | None, given: Mapping[str, Any]) -> Settings:
 
 def built(values: Mapping[str, Any]) -> Settings:
     """Settings of values that are known to be right."""
-    return Settings(**{**values, "serve": Serve(**values.get("serve", {}))})
+    return Settings(**{**values, "service": Service(**values.get("service", {}))})

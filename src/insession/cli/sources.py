@@ -11,49 +11,55 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from insession.errors import ConfigurationError
 from insession.kernel.urls import unknown
 
 from .settings import PREFIX
 
-SECRETS: Final = frozenset({"token", "keys", "serve.tokens", "serve.read_tokens"})
+SECRETS: Final = frozenset({"token", "keys", "service.tokens"})
 _OTHERS: Final = frozenset({"CONFIG", "STATE_DIR", "HARDWARE_ID"})
 """Variables that somebody else reads."""
-_LINKS: Final = ("SERVICE_", "PORT")
-"""How the names begin that Kubernetes puts into containers where a service is called insession: nobody's slip."""
+_LINK: Final = "INSESSION_PORT"
+"""Kubernetes sets it, to a URL, in containers where a service is called insession, and others that begin so:"""
+_LINKS: Final = ("INSESSION_PORT", "INSESSION_SERVICE_PORT", "INSESSION_SERVICE_HOST")
+_ABOVE: Final = {"url": "store", "token_file": "tokens"}
+"""A setting does not count where one that stands for it is set in a layer above."""
 _NEAR: Final = 0.7
 _OF_OTHERS: Final = 0o077
 
 
-def _with_commas(given: object) -> object:
-    return [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+def _lines(given: object) -> object:
+    return "\n".join(given) if isinstance(given, list) and all(isinstance(one, str) for one in given) else given
 
 
-# In the environment with commas between, in a file a list.
-Tokens = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_with_commas)]
-
-
-class ServeModel(BaseModel):
-    """What `settings.Serve` may hold."""
+class ServiceModel(BaseModel):
+    """What `settings.Service` may hold."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     host: str = ""
     port: int = Field(default=0, ge=0, le=65535)
-    tokens: Tokens = ()
-    read_tokens: Tokens = ()
+    tokens: Annotated[str, BeforeValidator(_lines)] = ""
+    token_file: str = ""
+    rate: float = Field(default=0.0, ge=0)
+    drain: float = Field(default=0.0, ge=0)
 
 
 class SettingsModel(BaseSettings):
-    """What `settings.Settings` may hold; only what is set counts."""
+    """What `settings.Settings` may hold; only what is set counts, so that the defaults stand there."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
-        env_ignore_empty=True,
         extra="forbid",
         hide_input_in_errors=True,
     )
@@ -63,12 +69,18 @@ class SettingsModel(BaseSettings):
     namespace: str = ""
     token: str = ""
     keys: str = ""
-    serve: ServeModel = ServeModel()
+    service: ServiceModel = ServiceModel()
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: type[BaseSettings], **sources: Any) -> tuple[Any, ...]:  # noqa: ARG003
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What `merged` has put together, and nothing else."""
-        return (sources["init_settings"],)
+        return (init_settings,)
 
 
 class _Layer(NamedTuple):
@@ -96,31 +108,42 @@ def merged(given: Mapping[str, Any], file: Path | None) -> Mapping[str, Any]:
 
 def _add(values: dict[str, Any], below: Mapping[str, Any]) -> None:
     """Add what a layer says to what those above it have said."""
-    named = "store" in values
+    above = frozenset(values)
     for name, value in below.items():
-        if name == "url" and named:
-            # Who names a store does not mean the service that a lower layer names.
-            continue
         if isinstance(value, Mapping) and isinstance(values.get(name), dict):
-            values[name] = {**value, **values[name]}
-        else:
+            _add(values[name], value)
+        elif _ABOVE.get(name) not in above:
             values.setdefault(name, value)
 
 
+class _Environment(EnvSettingsSource):
+    """The variables that are meant for us, by their names in lower case."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        linked = "://" in os.environ.get(_LINK, "")
+        return {
+            name.lower(): value
+            for name, value in os.environ.items()
+            if value and not (linked and name.startswith(_LINKS))
+        }
+
+
 def _environment() -> Mapping[str, Any]:
-    fields = [*SettingsModel.model_fields, *(f"serve_{name}" for name in ServeModel.model_fields)]
+    fields = [*SettingsModel.model_fields, *(f"service_{name}" for name in ServiceModel.model_fields)]
     known = sorted({name.upper() for name in fields} | _OTHERS)
     for variable in os.environ:
         name = variable.removeprefix(PREFIX)
-        if name in {variable, *known} or name.startswith(_LINKS):
+        if name in {variable, *known} or variable.startswith(_LINKS):
             continue
         # A name that is like none of ours is somebody else's.
         if near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR):
             raise ConfigurationError(f"unknown variable {variable!r}; did you mean {PREFIX + near[0]!r}?")
     try:
-        return EnvSettingsSource(SettingsModel)()
+        return _Environment(SettingsModel)()
     except SettingsError:
-        raise ConfigurationError(f"{PREFIX}SERVE: is no JSON; set {PREFIX}SERVE_PORT and the like instead") from None
+        raise ConfigurationError(
+            f"{PREFIX}SERVICE: is no JSON; set {PREFIX}SERVICE_PORT and the like instead"
+        ) from None
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -140,8 +163,8 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def _names(content: Mapping[str, Any]) -> set[str]:
-    serve = content.get("serve")
-    return {*content, *(f"serve.{name}" for name in (serve if isinstance(serve, dict) else ()))}
+    service = content.get("service")
+    return {*content, *(f"service.{name}" for name in (service if isinstance(service, dict) else ()))}
 
 
 def _problem(error: ValidationError, layers: Sequence[_Layer]) -> str:
@@ -151,7 +174,7 @@ def _problem(error: ValidationError, layers: Sequence[_Layer]) -> str:
     names = tuple(one for one in first["loc"] if isinstance(one, str))
     where = next(layer.place(names) for layer in layers if _says(layer.said, names))
     if first["type"] == "extra_forbidden":
-        known = SettingsModel.model_fields if len(names) == 1 else ServeModel.model_fields
+        known = SettingsModel.model_fields if len(names) == 1 else ServiceModel.model_fields
         return f"{where}: {unknown('setting', names[-1], known)}"
     said = "is a table" if first["type"] == "model_type" else first["msg"]
     return f"{where}: {said[:1].lower()}{said[1:]}"

@@ -42,6 +42,7 @@ def serve(
     port: int = 8080,
     namespace: str = "default",
     kinds: Iterable[Kind] = (),
+    keys: object = None,
     tokens: Tokens | str | None = None,
     rate: float | UnsetType | None = UNSET,
     drain: float = 0.0,
@@ -59,6 +60,7 @@ def serve(
         port: 0 takes a free one.
         namespace: The part of the store to serve.
         kinds: The kinds that are declared here.
+        keys: See `insession.connect`.
         tokens: See `create_app`; `Tokens.found` looks into a file and the environment. A service with tokens on a
             loopback address answers to loopback names only, on any other to every name.
         rate: See `create_app`.
@@ -74,7 +76,7 @@ def serve(
             f"host {host!r}: beyond loopback addresses the service asks callers for a token; {HOW}"
         )
     check_seconds(drain, "drain")
-    engine = insession.connect(store, namespace=namespace, kinds=kinds)
+    engine = insession.connect(store, namespace=namespace, kinds=kinds, keys=keys)
     app = create_app(engine, hosts=_names(host), tokens=tokens, rate=rate)
     with _listen(host, port) as listener:
         line = f"insession serves {parse_url(store).shown} at {_url(listener)} (pid {os.getpid()})"
