@@ -27,8 +27,8 @@ from insession.kernel.ids import RandomIds, check_count, check_kind, secret_dige
 from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
-from insession.kernel.marks import away
-from insession.kernel.operations import Commit, End, Ends, Guard, Load, Operation, Put, Refused
+from insession.kernel.marks import away, check_open
+from insession.kernel.operations import Commit, End, Ends, Guard, Load, Mark, Operation, Put, Refused
 from insession.kernel.reaper import Reaper
 from insession.kernel.record import Record
 from insession.kernel.recovery import Recovery
@@ -109,6 +109,8 @@ class Life:
             raise ConfigurationError("this engine is open already")
         await self.store.open()
         try:
+            # A program whose store has moved hears of it now, and not with its first change.
+            check_open(await self.store.apply([Mark()]))
             await self._assemble()
             if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
                 await self._find_index_key(make=True)

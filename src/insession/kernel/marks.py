@@ -100,10 +100,16 @@ def away(answers: Iterable[Answer]) -> StoreUnavailable | None:
             if answer.why is _MOVED:
                 return StoreMoved(answer.store)
             if answer.why is _FILLING:
-                return filling(answer.store)
+                return _filling(answer.store)
     return None
 
 
-def filling(store: str) -> StoreUnavailable:
-    """The error of a store that is not complete."""
+def check_open(answers: Iterable[Answer]) -> None:
+    """Raise the error of a store that says that it does not stand open."""
+    for answer in answers:
+        if isinstance(answer, Marked) and answer.standing is not Standing.OPEN:
+            raise StoreMoved(answer.store) if answer.standing is Standing.MOVED else _filling(answer.store)
+
+
+def _filling(store: str) -> StoreUnavailable:
     return StoreUnavailable(f"this store is being filled from {store}; use that one until `copy --finish` has ended")

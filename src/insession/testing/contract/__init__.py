@@ -25,6 +25,7 @@ for _topic in (
     "leases",
     "limits",
     "log",
+    "moving",
     "pages",
     "records",
     "samples",
@@ -39,6 +40,7 @@ from .items import ItemPages, ItemRepeats, Items, UnderAnId  # noqa: E402
 from .leases import Leases, Notes  # noqa: E402
 from .limits import KindLimits, Limits, TwoLimits  # noqa: E402
 from .log import Log, TwoInstances, Wakers  # noqa: E402
+from .moving import Imports, Marks  # noqa: E402
 from .pages import Pages, Purges  # noqa: E402
 from .records import Guards, Patches, Refusals, Repeats, Versions  # noqa: E402
 from .suite import Suite  # noqa: E402
@@ -51,6 +53,7 @@ TOPICS: Final[tuple[type[Suite], ...]] = (
     *(Leases, Notes, Displacement, Fences),
     *(Log, Wakers, TwoInstances),
     *(Pages, Purges, Batches),
+    *(Marks, Imports),
 )
 """The topics, for a store whose tests want them apart."""
 
@@ -63,6 +66,7 @@ class StoreContract(
     Leases, Notes, Displacement, Fences,
     Log, Wakers, TwoInstances,
     Pages, Purges, Batches,
+    Marks, Imports,
 ):  # fmt: skip
     """All topics of the contract."""
 
