@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from insession.kernel.events import EventType, Page
 from insession.kernel.operations import Answer, Operation
@@ -123,3 +123,14 @@ class Store(Protocol):
         By anyone, in any process. It may be set for nothing and must miss nothing that became visible
         after this call. It is forgotten when nobody holds it.
         """
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """What a store may have besides: a schema with a version, which `Store.open` brings up to date."""
+
+    schema: int
+    """The version that this insession makes."""
+
+    async def schema_found(self) -> int | None:
+        """The version that lies there, None where nothing does; asked before `Store.open`, and nothing is changed."""

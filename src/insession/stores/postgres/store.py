@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Collection, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -23,7 +23,7 @@ from .answers import answers_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
-from .schema import Schema
+from .schema import VERSION, Schema
 
 RETENTION: Final = 86400.0
 """So many seconds the log keeps an event."""
@@ -33,6 +33,7 @@ POOL: Final = 4
 """So many connections a process makes at most, beside the one that listens."""
 SCAN: Final = 10_000
 """So many positions one page looks at."""
+T = TypeVar("T")
 _LARGEST: Final = (1 << 63) - 1
 _TYPES: Final = {one.value: one for one in EventType}
 
@@ -49,6 +50,7 @@ class PostgresStore:
     most = 128
     abreast = 1
     """Two connections would not keep the order in which `apply` was called."""
+    schema = VERSION
 
     def __init__(
         self,
@@ -97,6 +99,9 @@ class PostgresStore:
 
         return cls(**options_of(url), shown=url.shown, namespace=namespace, clock=clock)
 
+    async def schema_found(self) -> int | None:
+        return await self._asked(self._schema.found)
+
     async def open(self) -> None:
         if self._process is not None:
             raise ConfigurationError(f"{self._shown}: this store was opened before; make another")
@@ -111,10 +116,14 @@ class PostgresStore:
 
     async def _make(self) -> None:
         """Make the tables and functions; the connection that did so has no part in what follows."""
+        await self._asked(self._schema.prepare)
+
+    async def _asked(self, ask: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]) -> T:
+        """Do something on a connection of its own."""
         connection = await self._connections.connect()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._schema.prepare(connection)
+                return await ask(connection)
         except ERRORS as error:
             raise self._connections.unconnected(error) from error
         finally:
