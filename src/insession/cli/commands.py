@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import looking, machine, serving, sessions
+from . import keeping, looking, machine, serving, sessions
 from .app import run
 
-__all__ = ["looking", "machine", "run", "serving", "sessions"]
+__all__ = ["keeping", "looking", "machine", "run", "serving", "sessions"]
