@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ def _runner(work: Callable[..., Awaitable[int]], takes: tuple[str, ...]) -> Call
         flags = {name: given.pop(name) for name in takes}
         as_json, config = flags.pop("as_json"), flags.pop("config", None)
         _check(flags)
+        logging.basicConfig(level=logging.WARNING, format="insession: %(message)s")
         call = Call(Display(as_json=as_json), read(config, flags) if flags else Settings())
 
         async def whole() -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import keeping, looking, machine, serving, sessions
+# isort: off
+from . import serving, sessions, looking, keeping, keys, machine
 from .app import run
 
-__all__ = ["keeping", "looking", "machine", "run", "serving", "sessions"]
+__all__ = ["keeping", "keys", "looking", "machine", "run", "serving", "sessions"]

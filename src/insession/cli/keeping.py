@@ -27,7 +27,10 @@ async def erase(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether that is meant.")] = False,
 ) -> int:
-    """End and remove everything of an owner: sessions, items, events."""
+    """End and remove everything of an owner.
+
+    That is sessions, items and events.
+    """
     if not yes:
         if owner == "-" or not sys.stdin.isatty():
             raise Usage("what is erased is gone for good; say --yes")
@@ -52,7 +55,11 @@ async def copy(
     ] = None,
     finish: Annotated[bool, typer.Option("--finish", help="Mark the source as moved: the target takes over.")] = False,
 ) -> int:
-    """Carry sessions and items to another store, while the first is in use, again and again until little moves."""
+    """Carry everything to another store, while this one is in use.
+
+    Sessions and items go by version, again and again until little has changed since the pass before. With --finish
+    the source then refuses every change, a last pass is made, and the target takes over.
+    """
     stored(source)
     with progress("copying") as say:
         copied = await copy_between(
@@ -78,9 +85,9 @@ def _how_far(copied: Copied) -> str:
 
 @command("migrate", STORE)
 async def migrate(call: Call) -> int:
-    """Bring what a store has in its database to this version's form, and say what that was before.
+    """Bring a store's tables to the form of this version.
 
-    Every program does so when it opens the store; this is for doing it before the first of them starts.
+    It says what they were before. Every program does so when it opens the store; this is for doing it before the first of them starts.
     """
     url = store_of(call.settings)
     shown = stored(url).shown

@@ -88,6 +88,6 @@ class LocalClient:
 async def local(store: str, settings: Settings) -> AsyncIterator[Client]:
     """A client over the store of a URL."""
     where = stored(store).shown
-    engine = insession.connect(store, namespace=settings.namespace or "default", keys=settings.keys or None)
+    engine = insession.connect(store, namespace=settings.namespace or "default", keys=settings.ring)
     async with engine:
         yield LocalClient(engine, where)

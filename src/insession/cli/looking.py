@@ -53,7 +53,10 @@ async def _show_log(display: Display, log: AsyncGenerator[Logged, None]) -> str 
 
 @command("stats")
 async def stats(call: Call) -> int:
-    """Show numbers by kind and state, and of the service that answers."""
+    """Show numbers by kind and state.
+
+    With --url also those of the service that answers.
+    """
     async with call.sessions() as client:
         found = await client.stats()
     if call.display.as_json:

@@ -35,7 +35,10 @@ async def hardware_id(
         bool, typer.Option("--explain", help="Say too where it is from, and whether it is kept.")
     ] = False,
 ) -> int:
-    """Print the hardware id of this machine, as programs on it get it from insession.tracking."""
+    """Print the hardware id of this machine.
+
+    It is what programs on it get from insession.tracking, of the same application.
+    """
     from insession.tracking import HardwareIDProvider
 
     config = {"app": application, "length": length, "cache_file": None if cache_file is None else str(cache_file)}

@@ -45,7 +45,7 @@ def serve(
         host=wanted.host,
         port=wanted.port,
         namespace=settings.namespace or "default",
-        keys=settings.keys or None,
+        keys=settings.ring,
         tokens=_tokens(wanted),
         rate=UNSET if wanted.rate is None else wanted.rate or None,
         drain=wanted.drain,

@@ -117,7 +117,10 @@ def _deadline(given: float | None) -> float | UnsetType | None:
 
 @command("touch")
 async def touch(call: Call, session_ids: IDs) -> int:
-    """Note that the other party was active: moves the idle deadline."""
+    """Note that the other party was active.
+
+    That moves the idle deadline.
+    """
 
     async def one(client: Client, session_id: str) -> int:
         session = await client.touch(session_id)
@@ -138,7 +141,7 @@ async def interrupt(
     reason: Annotated[str, typer.Option("--reason", help="Why; stays with the session.")] = "interrupted",
     wait: Annotated[float | None, typer.Option("--wait", help="Seconds to wait until the work stopped.")] = None,
 ) -> int:
-    """End sessions and stop the work for them, wherever it runs."""
+    """End sessions and stop their work, wherever it runs."""
     ids = session_ids or []
     if bool(ids) == everything:
         raise Usage("name sessions by their ids, or say --all")

@@ -41,7 +41,15 @@ class Settings:
     namespace: str | None = None
     token: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
+    """A ring of keys as text (`insession.connect`);"""
+    keys_file: str | None = None
+    """or a file with one, which is read again when it changes."""
     service: Service = Service()
+
+    @property
+    def ring(self) -> str | Path | None:
+        """What `insession.connect` takes as keys."""
+        return self.keys or (Path(self.keys_file) if self.keys_file else None)
 
 
 def read(config: Path | None, given: Mapping[str, Any]) -> Settings:

@@ -30,7 +30,13 @@ _OTHERS: Final = frozenset({"CONFIG", "STATE_DIR", "HARDWARE_ID"})
 _LINK: Final = "INSESSION_PORT"
 """Kubernetes sets it, to a URL, in containers where a service is called insession, and others that begin so:"""
 _LINKS: Final = ("INSESSION_PORT", "INSESSION_SERVICE_PORT", "INSESSION_SERVICE_HOST")
-_ABOVE: Final = {"url": "store", "token_file": "tokens"}
+_ABOVE: Final = {
+    "url": "store",
+    "token_file": "tokens",
+    "tokens": "token_file",
+    "keys_file": "keys",
+    "keys": "keys_file",
+}
 """A setting does not count where one that stands for it is set in a layer above."""
 _NEAR: Final = 0.7
 _OF_OTHERS: Final = 0o077
@@ -69,6 +75,7 @@ class SettingsModel(BaseSettings):
     namespace: str = ""
     token: str = ""
     keys: str = ""
+    keys_file: str = ""
     service: ServiceModel = ServiceModel()
 
     @classmethod

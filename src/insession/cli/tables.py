@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from insession.kernel.record import State
+from insession.kernel.sealing import Verified
 from insession.kernel.upkeep import Stats
 from insession.service.log import Logged
 from insession.service.wire import LockView, SessionView
@@ -169,6 +170,15 @@ def nodes(found: Iterable[SessionView]) -> Table:
             )
             for node in found
         ],
+    )
+
+
+def keys(found: Verified, current: int) -> Table:
+    """How many values each key sealed."""
+    rows = sorted({current: 0, **found.keys}.items(), reverse=True)
+    return columns(
+        ("key", "values", ""),
+        [(str(number), str(values), "current" if number == current else "older") for number, values in rows],
     )
 
 
