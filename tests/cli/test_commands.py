@@ -181,7 +181,12 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     for missing, extra in (("typer", "cli"), ("httpx2", "cli")):
         code = f"import sys; sys.modules[{missing!r}] = None; import insession.cli; insession.cli.main()"
         done = subprocess.run(
-            [INSESSION[0], "-c", code, "ls"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+            [INSESSION[0], "-c", code, "ls", "--url", "http://127.0.0.1:9"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert done.returncode == 1
         assert done.stderr == f"insession: {missing} is not installed: pip install 'insession[{extra}]'\n"

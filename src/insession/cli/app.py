@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -27,7 +25,6 @@ def run() -> int:
     """Run a command; its exit code. What fails is one sentence on standard error."""
     try:
         code: Any = app(standalone_mode=False, prog_name="insession")
-        sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except (InsessionError, Usage) as error:
         return failed(error)
@@ -35,10 +32,6 @@ def run() -> int:
         # One that cannot be understood shows its usage and exits with 2.
         tell(error.format_message())
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read has left and wants no more; what is buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except (KeyboardInterrupt, typer.Abort):
         return STOPPED
 

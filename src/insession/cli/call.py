@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import typer
 
 from .app import EPILOG, app
 from .client import Opened
-from .codes import Usage
+from .codes import OK, Usage
 from .display import Display
 from .settings import Settings, read
 from .target import sessions
@@ -78,7 +80,13 @@ def _runner(work: Callable[..., Awaitable[int]], takes: tuple[str, ...]) -> Call
         async def whole() -> int:
             return await work(call, **given)
 
-        raise typer.Exit(asyncio.run(whole()))
+        try:
+            code = asyncio.run(whole())
+        except BrokenPipeError:
+            # Whoever read has left and wants no more; what is buffered goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = OK
+        raise typer.Exit(code)
 
     signature = inspect.signature(work, eval_str=True)
     own = [one for one in signature.parameters.values() if one.name != "call"]

@@ -87,7 +87,8 @@ def _how_far(copied: Copied) -> str:
 async def migrate(call: Call) -> int:
     """Bring a store's tables to the form of this version.
 
-    It says what they were before. Every program does so when it opens the store; this is for doing it before the first of them starts.
+    It says what they were before. Every program does so when it opens the store; this is for doing it before the
+    first of them starts.
     """
     url = store_of(call.settings)
     shown = stored(url).shown
