@@ -32,6 +32,7 @@ from insession.errors import (
     SessionNotFound,
     StoreError,
     StoreFull,
+    StoreMoved,
     StoreUnavailable,
 )
 from insession.kernel.clock import Clock
@@ -86,6 +87,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreFull",
+    "StoreMoved",
     "StoreUnavailable",
     "connect",
 ]

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine
 
 import insession
+from insession.kernel.moving import copy_between
 
 from . import kinds, tangling
 
@@ -206,8 +207,57 @@ async def tangle(url: str, seed: str, batches: str, place: str) -> None:
         say("done", sum(await asyncio.gather(*(caller(number) for number in range(4)))))
 
 
+async def feed(url: str, callers: str) -> None:
+    """Open, update, touch and end sessions, and write items, until the store says that it has moved.
+
+    What was acknowledged is a line: ``r`` id version state reason data, ``t`` id time, ``i`` key version data.
+    """
+    async with insession.connect(url, kinds=[insession.Kind("fed", idle=3600.0, window=0.0)]) as engine:
+
+        def said(session: insession.Session) -> None:
+            say("r", session.id, session.version, session.state, session.reason, session.data["step"])
+
+        async def life(place: int, number: int) -> None:
+            session = await engine.open(kind="fed", owner=f"o{place}", data={"step": 0})
+            said(session)
+            key = f"fed/{place}/{number % 50}"
+            say("i", key, await engine.items.put(key, number), number)
+            for _ in range(3):
+                await session.update(lambda data: {"step": data["step"] + 1})
+                said(session)
+                await session.touch()
+                say("t", session.id, repr(session.record.touched))
+                step = session.data["step"]
+                say("i", f"{session.id}/step", await session.items.put("step", step), step)
+            if number % 3 == 0:
+                await session.close(f"r{number}")
+                said(session)
+            elif number % 3 == 1:
+                await engine.items.delete(key)
+                say("i", key, 0, None)
+
+        async def caller(place: int) -> None:
+            try:
+                async with engine.lock(f"fed/{place}") as lock:
+                    say("l", f"fed/{place}", lock.fence.token)
+                    for number in itertools.count():
+                        await life(place, number)
+            except insession.StoreMoved as error:
+                say("moved", error.store)
+
+        await asyncio.gather(*(caller(place) for place in range(int(callers))))
+        say("done")
+
+
+async def carry(source: str, target: str) -> None:
+    """Let a target take over, with a line for each page."""
+    copied = await copy_between(source, target, finish=True, progress=lambda so_far: say("page", so_far.passes))
+    say("carried", copied.finished)
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
-    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle)
+    one.__name__: one
+    for one in (*(churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle, feed, carry),)
 }
 
 if __name__ == "__main__":

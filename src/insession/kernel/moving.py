@@ -128,6 +128,8 @@ class _Moving:
         self._progress = progress
         self._known: dict[str, int] = {}
         """What the target holds, by key, as a digest."""
+        self._last = False
+        """Nothing changes in the source any more."""
         self.copied = Copied()
 
     async def begin(self) -> bool:
@@ -141,6 +143,7 @@ class _Moving:
             raise ConfigurationError(f"{self._to}: has moved to {theirs.store} itself; copy to there")
         if theirs.standing is Standing.FILLING and theirs.store != self._from:
             raise ConfigurationError(f"{self._to}: is being filled from {theirs.store}; give another store")
+        self._last = ours.standing is Standing.MOVED
         if theirs.standing is Standing.OPEN:
             if ours.standing is Standing.MOVED:
                 return True
@@ -176,7 +179,7 @@ class _Moving:
     async def pass_until_little_changes(self) -> None:
         """Make passes."""
         before: int | None = None
-        while self.copied.passes < MOST_PASSES:
+        while self.copied.passes < MOST_PASSES and not self._last:
             await self._pass()
             changed, there = self.copied.changed, self.copied.records + self.copied.items
             if changed <= max(FEW, LITTLE * there) or (before is not None and changed >= before):
@@ -186,6 +189,7 @@ class _Moving:
     async def finish(self) -> None:
         """Let the target take over. Nothing of the source can change between the mark and the last pass."""
         moved = await _mark(self._source, Mark(Standing.MOVED, self._to))
+        self._last = True
         await self._pass()
         await _mark(self._target, Mark(Standing.OPEN, number=moved.number))
         self.copied = replace(self.copied, finished=True)
@@ -212,7 +216,8 @@ class _Moving:
     async def _send(self, imports: Sequence[Import]) -> None:
         for batch in _batches(imports, self._target.most):
             for answer in await self._target.apply(batch):
-                if isinstance(answer, Refused):
+                # Partitions open one after the other, each with all that it is to have.
+                if isinstance(answer, Refused) and not self._last:
                     raise ConfigurationError(f"{self._to}: somebody else has let it take over; nothing more is copied")
 
     def _count(self, *, written: int = 0, removed: int = 0, records: int = 0, items: int = 0) -> None:

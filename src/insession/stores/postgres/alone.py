@@ -50,7 +50,7 @@ class Alone:
         lock = (
             "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::bigint)) UPDATE @sessions AS s SET "
         )
-        live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3"
+        live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3 AND NOT EXISTS (SELECT FROM @mark)"
         self._record = schema.sql("SELECT * FROM @sessions WHERE id = $1")
         self._touching = schema.sql(
             lock

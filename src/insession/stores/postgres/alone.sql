@@ -15,6 +15,7 @@ DECLARE
     happened @event;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(space);
+    IF EXISTS (SELECT FROM @mark) THEN RETURN; END IF;
     INSERT INTO @sessions AS s VALUES (
         id, kind, owner, node, 0, nextval('@number'), change, opened, touched, "window", reach, absolute, due, 0, NULL,
         keep, finish, NULL, data
@@ -39,6 +40,7 @@ DECLARE
     happened @event;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(space);
+    IF EXISTS (SELECT FROM @mark) THEN RETURN; END IF;
     UPDATE @sessions AS s
     SET state = new_state, version = nextval('@number'), change = by_change, ended = t, reason = why
     WHERE s.id = session_id AND s.state < 1 AND (s.due <= t) = expiry AND s.opened < before AND s.change <> by_change

@@ -112,7 +112,16 @@ DECLARE
     types text[] := '{}';
     handed boolean := false;
 BEGIN
-    IF space IS NOT NULL THEN PERFORM @lock(space, alone, names, ids, owners, kinds); END IF;
+    IF space IS NOT NULL THEN
+        PERFORM @lock(space, alone, names, ids, owners, kinds);
+        SELECT ARRAY[m.standing, m.store] INTO line.names FROM @mark AS m;
+        IF FOUND THEN
+            -- The store does not stand open: see `moving`.
+            line.code := 16;
+            RETURN NEXT line;
+            RETURN;
+        END IF;
+    END IF;
     IF server_clock THEN by_server := extract(epoch FROM clock_timestamp()); END IF;
     FOR place IN 1 .. cardinality(plan) LOOP
         outcome := NULL;

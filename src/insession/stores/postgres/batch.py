@@ -16,7 +16,9 @@ from insession.kernel.operations import (
     End,
     Find,
     Guard,
+    Import,
     Load,
+    Mark,
     Operation,
     Patch,
     Purge,
@@ -70,8 +72,14 @@ class Batch:
         self._asks: list[Row] = []
         self._pages: list[Row] = []
         self._purges: list[Row] = []
+        self.apart: bool = False
+        """Whether it holds what is not sent like this: see `moving`."""
         for operation in operations:
             _ADDING[type(operation)](self, operation)
+
+    def set_apart(self, _: Mark | Import) -> None:
+        """It holds something about moving."""
+        self.apart = True
 
     def arguments(self) -> tuple[Any, ...]:
         """What follows the clock in the arguments of ``apply``."""
@@ -249,6 +257,8 @@ _ADDING: Final[dict[type[Any], Callable[[Batch, Any], None]]] = {
     Find: Batch.find,
     Count: Batch.count,
     Purge: Batch.purge,
+    Mark: Batch.set_apart,
+    Import: Batch.set_apart,
 }
 
 

@@ -1,6 +1,6 @@
 -- Some of the log, all of one moment: after a position ($1; NULL: the end, -1: the first that is still there), of these
 -- types ($2; NULL: all), looking at so many positions ($3), so many events at most ($4).
-SELECT s.first, s.position AS last, a.begin_at, least(a.begin_at + $3::bigint, s.position) AS reach, f.*
+SELECT s.epoch, s.first, s.position AS last, a.begin_at, least(a.begin_at + $3::bigint, s.position) AS reach, f.*
 FROM @state AS s
 CROSS JOIN LATERAL (
     SELECT CASE WHEN $1::bigint IS NULL THEN s.position WHEN $1 < 0 THEN s.first - 1 ELSE $1 END AS begin_at

@@ -13,7 +13,9 @@ from insession.errors import ConfigurationError
 
 VERSION: Final = 1
 """Of the objects that `FILES` make."""
-FILES: Final = ("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "apply.sql", "alone.sql")
+FILES: Final = (
+    *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql", "apply.sql", "alone.sql"),
+)
 _NAME: Final = re.compile(r"@(~?)([a-z_]+)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_CHANNEL: Final = 63
@@ -42,13 +44,11 @@ class Schema:
         self.apply: str = self.call("apply", _ARGUMENTS)
         self.page: str = self._file("page.sql")
         self.sight: str = self.sql("SELECT position, handed FROM @state")
-        # A restored or failed-over server begins another epoch: it may know less than a cursor.
-        self.epoch: str = self.sql(
-            "SELECT substr(md5(s.epoch || c.system_identifier || "
-            "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)), 1, 12) "
-            "FROM @state AS s, pg_control_system() AS c"
+        # A restored or failed-over server is another one: it may know less than a cursor.
+        self.server: str = (
+            "SELECT c.system_identifier || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) "
+            "FROM pg_control_system() AS c"
         )
-        self.plain_epoch: str = self.sql("SELECT epoch FROM @state")
 
     def sql(self, text: str) -> str:
         """A text with its names put in."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -23,6 +24,7 @@ from .answers import answers_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
+from .moving import CLOSED, Moving
 from .schema import VERSION, Schema
 
 RETENTION: Final = 86400.0
@@ -87,7 +89,11 @@ class PostgresStore:
             lambda: len(self._waiting) > 0,
         )
         self._alone = Alone(self._connections, self._schema, self._listening.tell)
-        self._epoch = ""
+        self._moving = Moving(self._connections, self._schema, self._listening.tell, self._apply)
+        self._server = ""
+        """Which one it is;"""
+        self._epochs = ("", "")
+        """and what the epoch of the namespace is called there."""
         self._process: int | None = None
         self._opened = False
         self._closed = False
@@ -136,12 +142,11 @@ class PostgresStore:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            self._epoch = await connection.fetchval(self._schema.epoch)
+            self._server = await connection.fetchval(self._schema.server)
         except asyncpg.InsufficientPrivilegeError:
             await transaction.rollback()
-            transaction = connection.transaction()
-            await transaction.start()
-            self._epoch = await connection.fetchval(self._schema.plain_epoch)
+            self._server = ""
+            return
         # Any other error ends the connection; a rollback would wait for a server that may be silent.
         await transaction.commit()
 
@@ -180,10 +185,17 @@ class PostgresStore:
             return []
         if len(operations) == 1 and (answer := await self._alone.apply(operations[0])) is not None:
             return [answer]
+        return await self._apply(operations)
+
+    async def _apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         batch = Batch(operations, self._schema.space, self._retention)
+        if batch.apart:
+            return await self._moving.apply(operations)
         rows = await self._connections.fetch(
             self._schema.apply, self._clock is None, *batch.arguments(), safe=not batch.writes
         )
+        if rows and rows[0][1] == CLOSED:
+            return await self._moving.refused(operations, rows[0])
         answers, told = answers_of(operations, rows)
         if told is not None:
             self._listening.tell(told)
@@ -201,16 +213,21 @@ class PostgresStore:
         begin = None if after is None else -1 if asked is None else min(asked.positions[0], _LARGEST)
         wanted = None if types is None else [one.value for one in types]
         rows = await self._connections.fetch(self._schema.page, begin, wanted, SCAN, limit, safe=True)
-        first, last, begun, reach = rows[0][:4]
-        if asked is not None and not (asked.epoch == self._epoch and first - 1 <= asked.positions[0] <= last):
-            here = self._at(first - 1)
+        raw_epoch, first, last, begun, reach = rows[0][:5]
+        epoch = self._epoch(raw_epoch)
+        if asked is not None and not (asked.epoch == epoch and first - 1 <= asked.positions[0] <= last):
+            here = f"{epoch}:{first - 1}"
             return Page((), here, here, more=True, trimmed=True)
-        found = tuple([_event_of(row[4:]) for row in rows if row[4] is not None])
+        found = tuple([_event_of(row[5:]) for row in rows if row[5] is not None])
         position = reach if len(found) < limit else found[-1].position if found else begun
-        return Page(found, self._at(begun), self._at(position), more=position < last)
+        return Page(found, f"{epoch}:{begun}", f"{epoch}:{position}", more=position < last)
 
-    def _at(self, position: int) -> str:
-        return f"{self._epoch}:{position}"
+    def _epoch(self, raw: str) -> str:
+        """What an epoch is called: on another server it is another one."""
+        of = raw + self._server
+        if self._epochs[0] != of:
+            self._epochs = of, blake2b(of.encode(), digest_size=6).hexdigest()
+        return self._epochs[1]
 
     def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
         self._check()

@@ -13,10 +13,10 @@ from insession.kernel.events import Event, EventType
 from insession.kernel.operations import Answer, Count, Find, Load, Operation
 
 from .link import Line
-from .records import EVENT_CODES, event_of
+from .records import EVENT_CODES, Argument, event_of
 from .script import Program
 from .signals import Tell, tell
-from .wire import Argument, Failed, answers, arguments, grows
+from .wire import Failed, answers, arguments, grows
 
 SCAN: Final = 2000
 """So many positions one page looks at."""

@@ -26,6 +26,7 @@ from insession.kernel.operations import (
     Find,
     Found,
     Load,
+    Mark,
     Operation,
     Purge,
     Refused,
@@ -35,6 +36,7 @@ from insession.kernel.urls import StoreURL
 
 from .calling import Caller, changes
 from .dialling import Dialler
+from .moving import marked_together
 from .nodes import Nodes
 from .routing import Routing, ends, oldest
 from .serving import PATIENCE, ServerStore
@@ -197,6 +199,8 @@ class ClusterStore(ServerStore):
             return await self._in_steps(operation)
         if isinstance(operation, End):
             return await self._end(operation)
+        if isinstance(operation, Mark):
+            return marked_together([await self._one(number, operation) for number in range(self._routing.number)])
         assert isinstance(operation, Purge)  # noqa: S101 - nothing else is left
         if operation.count is None or operation.kind is None or operation.owner is not None:
             return await self._purge(operation, dict.fromkeys(range(self._routing.number), operation))
@@ -217,6 +221,12 @@ class ClusterStore(ServerStore):
             versions |= {places[id(part)]: one for part, one in zip(step.patches, answer.versions, strict=True)}
         return Done(tuple([versions[place] for place in range(len(commit.patches))]))
 
+    def _moved(self, answer: Refused, *, changed: bool) -> Refused:
+        """A partition that does not stand open: the others will not either."""
+        if changed:
+            raise OutcomeUnknown(f"{self._where}: the store moves to {answer.store} just now; others were changed")
+        return answer
+
     async def _end(self, operation: End) -> Answer:
         answers: list[Ends] = []
         left = operation.pick.most
@@ -227,11 +237,13 @@ class ClusterStore(ServerStore):
                 answer = await self._one(number, replace(operation, pick=pick))
             except (StoreUnavailable, StoreFull) as error:
                 raise _after(error, changed=left < operation.pick.most) from error
+            if isinstance(answer, Refused):
+                return self._moved(answer, changed=left < operation.pick.most)
             left -= len(answer.ids)
             answers.append(answer)
         return ends(answers)
 
-    async def _purge(self, purge: Purge, asked: Mapping[int, Purge]) -> Counted:
+    async def _purge(self, purge: Purge, asked: Mapping[int, Purge]) -> Answer:
         number, more = 0, False
         for one, mine in asked.items():
             if number >= purge.most:
@@ -240,10 +252,12 @@ class ClusterStore(ServerStore):
                 answer = await self._one(one, replace(mine, most=purge.most - number))
             except (StoreUnavailable, StoreFull) as error:
                 raise _after(error, changed=number > 0) from error
+            if isinstance(answer, Refused):
+                return self._moved(answer, changed=number > 0)
             number, more = number + answer.number, more or answer.more
         return Counted(number, more=more)
 
-    async def _purge_surplus(self, purge: Purge) -> Counted:
+    async def _purge_surplus(self, purge: Purge) -> Answer:
         """What is beyond the newest ``count`` of a kind, which lie in any partition."""
         every = range(self._routing.number)
         counts = [Count("kind", purge.kind, state=state) for state in _ENDED]

@@ -227,7 +227,17 @@ function S.publish(who)
 end
 
 local MEANING = {L = S.load, C = S.commit, O = S.commit_one, E = S.finish, T = S.touch, A = S.acquire, R = S.renew, G = S.release,
-  F = S.find, N = S.total, P = S.purge, V = S.page}
+  F = S.find, N = S.total, P = S.purge, V = S.page, M = S.stand, I = S.take}
+-- What a store that does not stand open refuses.
+local CHANGES = {C = true, O = true, E = true, T = true, A = true, R = true, G = true, P = true}
+
+local function answer_of(letter, args, place, last)
+  if CHANGES[letter] then
+    S.meta()
+    if S.mark then return S.refusal() end
+  end
+  return MEANING[letter](args, place, last)
+end
 
 -- The arguments: the run of the server, a fresh epoch, who asks, whether leases go by the operations' times, whether
 -- to prove first that there is room; then of each operation its letter, the number of its arguments, and these. One
@@ -241,7 +251,7 @@ function S.apply(keys, args)
   local answers, place, last = {}, 6, #args
   while place < last do
     local size = tonumber(args[place + 1])
-    local done, answer = pcall(MEANING[args[place]], args, place + 2, place + 1 + size)
+    local done, answer = pcall(answer_of, args[place], args, place + 2, place + 1 + size)
     answers[#answers + 1] = done and answer or {-1, type(answer) == 'table' and answer.err or tostring(answer)}
     place = place + 2 + size
   end

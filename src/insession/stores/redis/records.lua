@@ -38,10 +38,10 @@ end
 -- one that wrote last may have lost what came at the end of the log: its epoch is a new one.
 function S.meta()
   if S.number then return end
-  local found = call('HMGET', S.P .. 'm', 'number', 'position', 'first', 'epoch', 'run')
+  local found = call('HMGET', S.P .. 'm', 'number', 'position', 'first', 'epoch', 'run', 'mark')
   S.number, S.position, S.first = tonumber(found[1] or 0), tonumber(found[2] or 0), tonumber(found[3] or 1)
   S.saved = {S.number, S.position, S.first}
-  S.epoch = found[4]
+  S.epoch, S.mark = found[4], found[6] or nil
   if found[5] ~= S.run then
     S.epoch = S.fresh_epoch
     call('HSET', S.P .. 'm', 'epoch', S.epoch, 'run', S.run)

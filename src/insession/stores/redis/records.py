@@ -15,6 +15,8 @@ from typing import Final
 from insession.kernel.events import Event, EventType
 from insession.kernel.record import Item, Record, State
 
+Argument = str | bytes | int
+"""Of a call."""
 STATES: Final = tuple(State)
 CODES: Final = {state: code for code, state in enumerate(STATES)}
 EVENTS: Final = tuple(EventType)

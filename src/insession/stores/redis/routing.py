@@ -26,6 +26,7 @@ from insession.kernel.operations import (
     Ends,
     Find,
     Found,
+    Import,
     LeaseView,
     Load,
     Loaded,
@@ -85,6 +86,8 @@ class Routing:
             return self.of_commit(operation)
         if isinstance(operation, Touch):
             return self.of_id(operation.id)
+        if isinstance(operation, Import):
+            return self.of_name(operation.key)
         if isinstance(operation, Acquire | Release):
             return self.of_lease(operation.lease)
         if isinstance(operation, Renew):

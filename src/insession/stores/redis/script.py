@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from .link import Line
-from .wire import Argument
+from .records import Argument
 
 Calls = Literal["auto", "functions", "scripts", "plain scripts"]
-_FILES: Final = ("records.lua", "changes.lua", "leases.lua", "pages.lua")
+_FILES: Final = ("records.lua", "changes.lua", "leases.lua", "moving.lua", "pages.lua")
 _FLAGGED: Final = 7
 """Since this version a script has flags, and the server functions."""
 

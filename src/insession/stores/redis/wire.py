@@ -20,9 +20,11 @@ from insession.kernel.operations import (
     Found,
     Granted,
     Guard,
+    Import,
     LeaseView,
     Load,
     Loaded,
+    Mark,
     Operation,
     Patch,
     Purge,
@@ -39,9 +41,9 @@ from insession.kernel.operations import (
 from insession.kernel.pages import cursor_of, place_of
 from insession.kernel.record import Item, Record, State
 
-from .records import CODES, EVENT_CODES, envelope, id_of, item_of, optional, packed_id, record_of
+from .moving import import_arguments, mark_arguments, marked_of
+from .records import CODES, EVENT_CODES, Argument, envelope, id_of, item_of, optional, packed_id, record_of
 
-Argument = str | bytes | int
 _WHY: Final = tuple(Why)
 _GUARDS: Final = {
     Guard.ANY: "n",
@@ -62,6 +64,8 @@ class Failed(Exception):
 
 def grows(operation: Operation) -> bool:
     """Whether it takes room of its own: what is refused when the server has none left."""
+    if type(operation) is Import:
+        return operation.one is not None
     if type(operation) is not Commit:
         return False
     return any(
@@ -230,6 +234,8 @@ _ENCODERS: Final[dict[type[Any], tuple[str, Callable[[Any], list[Argument]]]]] =
     Find: ("F", _find),
     Count: ("N", _count),
     Purge: ("P", _purge),
+    Mark: ("M", mark_arguments),
+    Import: ("I", import_arguments),
 }
 
 
@@ -249,6 +255,8 @@ def answers(operations: Sequence[Operation], replies: Sequence[Any]) -> list[Ans
 def _refused(reply: Sequence[Any]) -> Refused:
     if len(reply) == 2:  # noqa: PLR2004
         return Refused(_WHY[reply[1]])
+    if len(reply) == 3:  # noqa: PLR2004
+        return Refused(_WHY[reply[1]], store=reply[2].decode())
     key, raw = reply[2], reply[3]
     current = item_of(key[1:].decode(), raw) if key.startswith(b"i") else record_of(id_of(key[1:]), raw)
     return Refused(_WHY[reply[1]], current)
@@ -307,4 +315,6 @@ _DECODERS: Final[dict[type[Any], Callable[[Any, Any], Answer]]] = {
     Find: _found,
     Count: lambda _, reply: Counted(reply[1]),
     Purge: lambda _, reply: Counted(reply[1], reply[2] == 1),
+    Mark: marked_of,
+    Import: lambda _, reply: Done(tuple(reply[1])),
 }

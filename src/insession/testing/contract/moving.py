@@ -76,7 +76,7 @@ def changes(record: Record, fence: Fence, at: float) -> list[Operation]:
         end(record.id, ending(at)),
         expire(at + 1e9),
         Touch(record.id, at + 1, 0.0),
-        Acquire("lock", "other", at, 10.0),
+        Acquire(fence.lease, "other", at, 10.0),
         Renew(fence, at, 10.0),
         Release(fence.lease, fence.ticket, at),
         Purge(at + 1e9, record.kind),
@@ -99,7 +99,8 @@ class Marks(Suite):
         at = clock.now()
         record = await opened(store, session("one", at, owner="ann"))
         await done(store, writing(at, Put("k/1", b"old")))
-        fence = Fence("lock", "mine", (await ask(store, Acquire("lock", "mine", at, self.lease_unit), Granted)).token)
+        acquire = Acquire(f"{record.id}/lock", "mine", at, self.lease_unit)
+        fence = Fence(acquire.lease, "mine", (await ask(store, acquire, Granted)).token)
         log = await the_log(store)
         marked = await stand(store, standing)
         assert (marked.standing, marked.store) == (standing, ELSEWHERE)
