@@ -1,5 +1,11 @@
 -- A store that does not stand open, and what it is filled with: `kernel.marks`, beside the data.
 
+-- How the store stands, if it is not open: one row.
+CREATE TABLE IF NOT EXISTS @mark (
+    standing text NOT NULL,
+    store    text NOT NULL   -- the other one
+);
+
 CREATE FUNCTION @stand(to_stand text, for_store text, above bigint, fresh_epoch text)
 RETURNS TABLE (standing text, store text, number bigint)
 LANGUAGE plpgsql AS $$

@@ -11,12 +11,6 @@ CREATE TABLE @state (
 ) WITH (fillfactor = 10);
 INSERT INTO @state VALUES (substr(md5(random()::text || clock_timestamp()::text), 1, 8), 1, 0, 0);
 
--- How the store stands, if it is not open: one row.
-CREATE TABLE @mark (
-    standing text NOT NULL,
-    store    text NOT NULL   -- the other one
-);
-
 CREATE TABLE @sessions (
     id       text COLLATE "C" PRIMARY KEY,
     kind     text COLLATE "C"  NOT NULL,
