@@ -7,12 +7,12 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 import insession as library
-from insession.cli import commands
-from insession.cli.app import app
+from insession.cli.commands import app
 from tests.programs import INSESSION, Process, clean_environ, insession
 
 from .conftest import STORE, Run, lines
@@ -72,7 +72,7 @@ def test_what_is_there(cli: Run, folder: Path, service: Process, target: tuple[s
     shown = cli("stats").stdout
     assert kind in shown
     assert ("batches" in shown) is (target[0] == "--url")
-    with_lock = asyncio.run(_locked(folder, lambda: (cli("locks", "--json"), cli("locks"), cli("nodes", "--json"))))
+    with_lock = asyncio.run(_locked(folder, lambda: [cli("locks", "--json"), cli("locks"), cli("nodes", "--json")]))
     (lock,) = lines(with_lock[0])
     assert (lock["name"], len(lock["holders"]), lock["waiting"]) == ("report", 1, [])
     assert "report" in with_lock[1].stdout
@@ -82,7 +82,7 @@ def test_what_is_there(cli: Run, folder: Path, service: Process, target: tuple[s
     assert "host" in cli("nodes").stdout
 
 
-async def _locked(folder: Path, ask: Callable[[], tuple[object, ...]]) -> tuple[object, ...]:
+async def _locked(folder: Path, ask: Callable[[], list[CompletedProcess[str]]]) -> list[CompletedProcess[str]]:
     """What is answered while this process holds a lock and a session of its own."""
     kinds = [library.Kind("owned", recovery="end")]
     async with library.connect(f"sqlite:///{folder}/sessions.db", kinds=kinds) as engine, engine.lock("report"):
@@ -192,7 +192,6 @@ class TestOnATerminal:
 
 
 def test_no_command_is_forgotten_here() -> None:
-    assert commands
     names = {one.name for one in app.registered_commands}
     text = Path(__file__).read_text("utf-8")
     assert len(names) == 17

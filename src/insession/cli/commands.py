@@ -4,6 +4,6 @@ from __future__ import annotations
 
 # isort: off
 from . import serving, sessions, looking, keeping, keys, machine
-from .app import run
+from .app import app, run
 
-__all__ = ["keeping", "keys", "looking", "machine", "run", "serving", "sessions"]
+__all__ = ["app", "keeping", "keys", "looking", "machine", "run", "serving", "sessions"]

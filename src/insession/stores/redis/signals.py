@@ -54,8 +54,8 @@ class Signals:
 
     async def open(self) -> None:
         """Listen from now on."""
-        connection = await self._subscribed()
-        self._task = asyncio.get_running_loop().create_task(self._listen(connection))
+        self._connection = await self._subscribed()
+        self._task = asyncio.get_running_loop().create_task(self._listen(self._connection))
 
     async def close(self) -> None:
         """Stop."""
@@ -63,6 +63,9 @@ class Signals:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A task that is cancelled before its first step closes nothing.
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
 
     def widen(self, types: Collection[EventType]) -> None:
         """Somebody waits for these: listen to all, if they are not what is always listened to."""
