@@ -20,6 +20,13 @@ Open = Callable[..., str]
 NO_ONE = "00" * 16
 
 
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: Run) -> Path:
+    """An empty folder, where commands of this process look."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def test_ls_is_a_table_for_people(cli: Run, opened: Open) -> None:
     session = opened(kind="listed", owner="[red]ann", idle=600)
     done = cli("ls", "--kind", "listed")
@@ -118,8 +125,10 @@ def test_events_as_they_happen(cli: Run, opened: Open, folder: Path, target: tup
         (("lss",), 2, "ls"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(cli: Run, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = cli(*arguments)
+def test_what_goes_wrong_is_one_sentence(
+    inside: Run, target: tuple[str, str], arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    done = inside(*arguments, *target)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.startswith("insession: ")
     assert done.stderr.count("\n") == 1
@@ -139,13 +148,13 @@ def test_what_goes_wrong_is_one_sentence(cli: Run, arguments: tuple[str, ...], c
         (("ls",), 2, "INSESSION_STORE"),
     ],
 )
-def test_a_target_that_cannot_be(tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = insession(*arguments, cwd=tmp_path)
+def test_a_target_that_cannot_be(inside: Run, empty: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    done = inside(*arguments)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
     # A slip in a name must not leave an empty store behind.
-    assert list(tmp_path.iterdir()) == []
+    assert list(empty.iterdir()) == []
 
 
 def test_the_environment_names_the_target(service: Process, folder: Path, opened: Open) -> None:

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from insession.cli.commands import run
 from tests.processes.conftest import EMPTY
 from tests.servers.postgres import ask, fresh_schema, shared_server
 
+from .conftest import Run, lines
 
-class Migrate:
-    """The command in this process, in an empty folder; what it printed as JSON."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, store: str, *arguments: str) -> Any:
-        self._monkeypatch.setattr(sys, "argv", ["insession", "migrate", "--json", "--store", store, *arguments])
-        code = run()
-        shown = self._capsys.readouterr()
-        assert (code, shown.err) == (0, "")
-        return json.loads(shown.out)
+Migrate = Callable[..., Any]
 
 
 @pytest.fixture
-def migrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Migrate:
+def migrate(inside: Run) -> Migrate:
+    """The command in this process; what it printed as JSON."""
+    return lambda *arguments: lines(inside("migrate", "--json", "--store", *arguments))[0]
+
+
+def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrate: Migrate) -> None:
     monkeypatch.chdir(tmp_path)
-    return Migrate(monkeypatch, capsys)
-
-
-def test_sqlite(tmp_path: Path, migrate: Migrate) -> None:
     (tmp_path / "s.db").touch()
     made = migrate("sqlite:///s.db")
     assert made == {"store": "sqlite:///s.db", "before": None, "after": made["after"]}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from insession.cli.commands import run
+from .conftest import Run
 
 NO_ONE = "00" * 16
 USAGE = 2
@@ -47,21 +46,15 @@ USAGE = 2
     ],
 )
 def test_it_names_the_field(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    says: str,
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INSESSION_STATE_DIR", str(tmp_path))
     if "--store" not in arguments and "--url" not in arguments:
         (tmp_path / "s.db").touch()
         monkeypatch.setenv("INSESSION_STORE", "sqlite:///s.db")
-    monkeypatch.setattr(sys, "argv", ["insession", *arguments])
-    code = run()
-    shown = capsys.readouterr()
-    assert (code, shown.out) == (USAGE, ""), shown
-    assert says in shown.err
-    assert shown.err.count("\n") == 1
-    assert "hunter2" not in shown.err
+    done = inside(*arguments)
+    assert (done.returncode, done.stdout) == (USAGE, ""), done
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr

@@ -46,9 +46,18 @@ async def erase(
 async def copy(
     call: Call,
     *,
-    source: Annotated[str, typer.Option("--from", metavar="URL", help="The store where everything is now.")],
+    source: Annotated[
+        str,
+        typer.Option("--from", envvar="INSESSION_COPY_FROM", metavar="URL", help="The store where everything is now."),
+    ],
     to: Annotated[
-        str, typer.Option("--to", metavar="URL", help="An empty store, or one that this was called for before.")
+        str,
+        typer.Option(
+            "--to",
+            envvar="INSESSION_COPY_TO",
+            metavar="URL",
+            help="An empty store, or one that this was called for before.",
+        ),
     ],
     to_namespace: Annotated[
         str | None, typer.Option("--to-namespace", help="The part of the other store; else as --namespace.")

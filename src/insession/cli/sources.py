@@ -25,7 +25,7 @@ from insession.kernel.urls import unknown
 from .settings import PREFIX
 
 SECRETS: Final = frozenset({"token", "keys", "service.tokens"})
-_OTHERS: Final = frozenset({"CONFIG", "STATE_DIR", "HARDWARE_ID"})
+_OTHERS: Final = frozenset({"CONFIG", "COPY_FROM", "COPY_TO", "STATE_DIR", "HARDWARE_ID"})
 """Variables that somebody else reads."""
 _LINK: Final = "INSESSION_PORT"
 """Kubernetes sets it, to a URL, in containers where a service is called insession, and others that begin so:"""
