@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from insession import Engine, Interrupted, Kind, Session, State, Store
+from insession.kernel import processes
+from insession.kernel.codec import encode
+from insession.kernel.kinds import NODE
 from insession.kernel.record import NODE_KIND
 from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
@@ -167,7 +175,7 @@ async def test_a_session_that_is_written_to_meanwhile_is_an_orphan_all_the_same(
         session = await engine.open(kind="keeps", data=0)
         record = (await engine.get(session.id)).record
         await writer.update(session.id, 1)
-        await engine._recovery._orphan(record, KINDS[1])
+        await engine._recovery._orphan(record)
         again = await engine.get(session.id)
         assert (again.record.node, again.data) == (None, 1)
 
@@ -203,3 +211,107 @@ async def test_a_node_is_touched_again_after_the_store_was_away(
         for _ in range(4):
             await clock.advance(5.0)
         assert len(await engine.nodes()) == 1
+
+
+async def _node(engine: Engine, **said: Any) -> str:
+    """A node that says this of its process."""
+    facts = processes.facts("other") | said
+    return (await engine._open(NODE, None, None, encode(facts), NODE.idle, None, None)).id
+
+
+def _ended() -> int:
+    """The pid of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("reused", [False, True])
+async def test_a_node_of_this_host_whose_process_is_gone_is_found_at_the_next_start(
+    opened: Opener, *, reused: bool
+) -> None:
+    engine = await opened()
+    await settle(50)
+    dead = await _node(engine, **({"started": 1.0} if reused else {"pid": _ended()}))
+    session = await engine._open(KINDS[2], None, None, encode(None), None, None, dead)
+    assert [node.id for node in await engine.nodes()] == [dead]
+    await opened()
+    await settle(50)
+    assert await engine.nodes() == []
+    assert [event.reason for event in await engine.history(dead)] == [None, "node_lost"]
+    assert called == {session.id: 1}
+
+
+@pytest.fixture
+def unwaited() -> Iterator[int]:
+    """The pid of a process that has ended, and that nobody has waited for yet."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid
+
+
+async def test_a_process_that_nobody_has_waited_for_is_gone(opened: Opener, unwaited: int) -> None:
+    engine = await opened()
+    await _node(engine, pid=unwaited)
+    await opened()
+    await settle(50)
+    assert await engine.nodes() == []
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"host": "another"}, {"home": "another"}, {"home": None}, {"started": None}, {"pid": "1"}]
+)
+async def test_of_any_other_node_nobody_can_know(opened: Opener, said: dict[str, Any]) -> None:
+    engine = await opened()
+    # Alive, or of a place where the same pid is another's.
+    node = await _node(engine, **({"pid": _ended()} | said if said else {}))
+    await opened()
+    await settle(50)
+    assert [one.id for one in await engine.nodes()] == [node]
+
+
+async def test_two_that_recover_share_the_calls(opened: Opener, clock: ManualClock) -> None:
+    entered, going_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(session: Session) -> None:
+        called[session.id] += 1
+        entered.set()
+        await going_on.wait()
+
+    kind = Kind("waits", recovery=wait)
+    dying = await opened()
+    store = dying.store
+    async with Engine(store, clock=clock, kinds=[kind]) as one, Engine(store, clock=clock, kinds=[kind]) as other:
+        await settle(50)
+        dead = await _node(dying)
+        sessions = {(await dying._open(kind, None, None, encode(None), None, None, dead)).id for _ in range(3)}
+        await dying.close(dead)
+        for _ in range(10):
+            await settle()
+        assert len(called) == 2
+        await _kill(one)  # its lease runs out, and the other calls again
+        going_on.set()
+        for _ in range(10):
+            await clock.advance(1.0)
+        assert called.keys() == sessions
+        assert sum(called.values()) == 4
+        for session_id in sessions:
+            assert [event.type for event in await other.history(session_id)] == ["opened", "orphaned"]
+
+
+async def test_recovery_goes_on_after_the_store_was_away(
+    clock: ManualClock, faulty: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Engine(faulty.store, clock=clock) as bystander, Engine(faulty, clock=clock, kinds=KINDS) as engine:
+        await settle()
+        dead = await _node(bystander)
+        session = await bystander._open(KINDS[0], None, None, encode(None), None, None, dead)
+        await bystander.close(dead)
+        faulty.down = True
+        recovering = asyncio.ensure_future(engine._recovery.recover(dead))
+        await settle()
+        assert "have to wait" in caplog.text
+        faulty.down = False
+        await clock.advance(2.0)
+        await recovering
+        assert (await bystander.get(session.id)).reason == "node_lost"

@@ -3,74 +3,110 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 import insession
 from insession import EventType, State
+from insession.kernel import recovery
+from insession.kernel.operations import Count, Counted
 
-from . import kinds
 from .checking import by_id, whole_log
-from .running import DEADLINE, Worker, workers
+from .running import DEADLINE, Worker, sqlite_url
 
-SURVIVORS = 2
+WITHIN = 20.0
+"""So many seconds after its process was killed a session has been ended or taken over."""
+SOON = 1.0
+"""Leases of recovery in the short form, so that nobody has to wait for them."""
 
 
-async def lose_a_node(url: str, number: int, *, ahead: float) -> None:
-    """Kill a process that owns sessions; two others recover them.
+class Recoverers:
+    """Processes that recover what another one left. The second one hangs in a call, and the first two are killed."""
 
-    ``ahead``: the survivors' clocks show so much more, so that nobody has to wait until the node is due.
+    def __init__(self, url: str, number: int, ttl: float) -> None:
+        self._arguments = url, ttl
+        self._most = (0, number // 10, 0)
+        self._workers: list[Worker] = []
+        self._listening: list[asyncio.Task[None]] = []
+        self.called: list[str] = []
+        self.hanging: asyncio.Event = asyncio.Event()
+
+    async def start(self, stack: AsyncExitStack, number: int) -> None:
+        """Start so many more."""
+        url, ttl = self._arguments
+        for place in range(len(self._workers), len(self._workers) + number):
+            worker = await stack.enter_async_context(Worker("recover", url, self._most[place], ttl))
+            self._workers.append(worker)
+            self._listening.append(asyncio.create_task(self._listen(worker, self._most[place])))
+
+    async def _listen(self, worker: Worker, most: int) -> None:
+        mine = 0
+        while line := await worker.line():
+            if line[0] == "called":
+                self.called.append(line[1])
+                mine += 1
+                if mine == most:
+                    self.hanging.set()
+
+    async def kill(self, place: int) -> None:
+        """Kill one of them."""
+        self._workers[place].kill()
+        assert await self._workers[place].end() == -9
+
+    async def leave(self) -> None:
+        """Let the one that is left end, and hear all that they had to say."""
+        await self._workers[-1].say("leave")
+        await asyncio.gather(*self._listening)
+
+
+async def lose_a_node(url: str, number: int, *, early: bool = False, ttl: float = recovery.RECOVERY_TTL) -> float:
+    """Kill a process that owns sessions, and two of three others while they recover them; how long it took.
+
+    ``early``: those are there before it dies, so that they hear of it when its node is due; else they look at start.
     """
-    async with Worker("own", url, number) as owner:
+    others = Recoverers(url, number, ttl)
+    async with AsyncExitStack() as stack:
+        owner = await stack.enter_async_context(Worker("own", url, number))
         owned = {line[1]: line[2] for line in await owner.until("ready")}
+        await others.start(stack, 3 if early else 0)
         owner.kill()
         assert await owner.end() == -9
-    async with (
-        workers(SURVIVORS, "recover", url, ahead) as survivors,
-        insession.connect(url, clock=kinds.clock_ahead(ahead)) as engine,
-    ):
-        await asyncio.gather(*(survivor.until("ready") for survivor in survivors))
+        killed = time.monotonic()
+        await others.start(stack, 0 if early else 2)
+        engine = await stack.enter_async_context(insession.connect(url))
         async with asyncio.timeout(DEADLINE):
-            await _recovered(engine, 3 * number)
-            # An orphan is written down before its hook is called.
-            said = await _calls(survivors, number)
-        for survivor in survivors:
-            await survivor.say("leave")
-        for lines in await asyncio.gather(*(survivor.rest() for survivor in survivors)):
-            said += lines
-        called = Counter(line[1] for line in said if line[0] == "called")
-        assert called == Counter(session_id for session_id, kind in owned.items() if kind == "calls")
+            # Those that are kept are taken over one by one, before any function is called.
+            await _recovered(engine, number + number // 3)
+            await others.kill(0)
+            everything = asyncio.create_task(_recovered(engine, 3 * number))
+            # Beside another one it may find too little to do.
+            hanging = asyncio.create_task(others.hanging.wait())
+            await asyncio.wait([hanging, everything], return_when=asyncio.FIRST_COMPLETED)
+            hanging.cancel()
+            await others.start(stack, 0 if early else 1)
+            await others.kill(1)
+            await everything
+        took = time.monotonic() - killed
+        await others.leave()
+        called = Counter(others.called)
+        assert called.keys() == {session_id for session_id, kind in owned.items() if kind == "calls"}
+        # Once more at most for each that was killed in a call.
+        assert number <= called.total() <= number + 2
         await _check(engine, owned)
+        return took
 
 
 async def _recovered(engine: insession.Engine, number: int) -> None:
     """Wait until so many sessions have been ended or taken over."""
-    types = {EventType.INTERRUPTED, EventType.ORPHANED}
     done = 0
-    async for _ in engine.events(after=insession.START, types=types):
-        done += 1
-        if done == number:
+    async for event in engine.events(after=insession.START, types={EventType.INTERRUPTED, EventType.ORPHANED}):
+        done += event.kind in {"ends", "keeps", "calls"}
+        if done >= number:
             return
-
-
-async def _calls(survivors: list[Worker], number: int) -> list[list[str]]:
-    """What they say until so many calls have been made."""
-    said: list[list[str]] = []
-    full = asyncio.Event()
-
-    async def listen(survivor: Worker) -> None:
-        while True:
-            said.append(await survivor.line())
-            if sum(line[0] == "called" for line in said) >= number:
-                full.set()
-
-    listening = [asyncio.create_task(listen(survivor)) for survivor in survivors]
-    await full.wait()
-    for task in listening:
-        task.cancel()
-    await asyncio.gather(*listening, return_exceptions=True)
-    return said
 
 
 async def _check(engine: insession.Engine, owned: dict[str, str]) -> None:
@@ -89,5 +125,48 @@ async def _check(engine: insession.Engine, owned: dict[str, str]) -> None:
 
 
 @pytest.mark.processes
-async def test_the_sessions_of_a_dead_process_are_recovered_once(url: str) -> None:
-    await lose_a_node(url, 20, ahead=16.0)
+async def test_the_sessions_of_a_dead_process_are_recovered_once(one_log_url: str) -> None:
+    assert await lose_a_node(one_log_url, 100, ttl=SOON) < WITHIN
+
+
+@pytest.mark.processes
+async def test_work_after_an_ending_survives_the_death_of_whoever_does_it(tmp_path: Path) -> None:
+    await die_while_finishing(sqlite_url(tmp_path), ahead=recovery.FINISH_TTL + 1.0)
+
+
+async def die_while_finishing(url: str, *, ahead: float) -> None:
+    """Kill a process in the middle of work after an ending; the next one does it.
+
+    ``ahead``: the clock of the next one shows so much more, so that nobody has to wait until the lease has run out.
+    """
+
+    async def nothing(session: insession.Session) -> None:
+        """To be owed it has to be declared."""
+
+    async with insession.connect(url, kinds=[insession.Kind("owed", finish=nothing)]) as engine:
+        # Nobody here does it: the engine that opened them has left before they end.
+        ids = {(await engine.open(kind="owed")).id for _ in range(3)}
+    async with insession.connect(url) as engine:
+        await engine.interrupt_all(kind="owed")
+        said: list[list[str]] = []
+        async with Worker("finish", url, 2, 0.0) as worker:
+            while sum(line[0] == "begun" for line in said) < 2:
+                said.append(await worker.line())
+            worker.kill()
+            said += await worker.rest()
+        async with Worker("finish", url, 0, ahead) as worker:
+            # The lease of who was killed has to run out.
+            async with asyncio.timeout(recovery.FINISH_TTL + DEADLINE):
+                await _finished(engine)
+            await worker.say("leave")
+            said += await worker.rest()
+    assert {line[1] for line in said if line[0] == "done"} == ids
+    # None is begun again that was marked as done.
+    assert sum(line[0] == "begun" for line in said) <= 2 * len(ids)
+
+
+async def _finished(engine: insession.Engine) -> None:
+    owed = Count("finish", kind="owed", state=State.INTERRUPTED)
+    while await engine.store.apply([owed]) != [Counted(0)]:  # noqa: ASYNC110
+        # Nobody is told of a mark.
+        await asyncio.sleep(0.02)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine
 
 import insession
+from insession.kernel import recovery
 from insession.kernel.moving import copy_between
 
 from . import kinds, tangling
@@ -132,13 +133,33 @@ async def own(url: str, number: str) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-async def recover(url: str, ahead: str, _: str) -> None:
-    """Recover what others left behind; say what the hook was called for."""
+async def recover(url: str, most: str, ttl: str) -> None:
+    """Recover what others left behind; say what the hook was called for, and hang in its call of this number."""
+    recovery.RECOVERY_TTL = float(ttl)  # type: ignore[misc]
+    numbers = itertools.count(1)
 
     async def call(session: insession.Session) -> None:
         say("called", session.id)
+        if next(numbers) == int(most):
+            await asyncio.get_running_loop().create_future()
 
-    async with insession.connect(url, kinds=kinds.owned(call), clock=kinds.clock_ahead(float(ahead))):
+    async with insession.connect(url, kinds=kinds.owned(call)):
+        say("ready")
+        await heard()
+
+
+async def finish(url: str, most: str, ahead: str) -> None:
+    """Do the work that is owed after endings; say what it was done for, and hang in the one of this number."""
+    numbers = itertools.count(1)
+
+    async def work_off(session: insession.Session) -> None:
+        say("begun", session.id)
+        if next(numbers) == int(most):
+            await asyncio.get_running_loop().create_future()
+        say("done", session.id)
+
+    kind = insession.Kind("owed", finish=work_off)
+    async with insession.connect(url, kinds=[kind], clock=kinds.clock_ahead(float(ahead))):
         say("ready")
         await heard()
 
@@ -257,7 +278,9 @@ async def carry(source: str, target: str) -> None:
 
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
     one.__name__: one
-    for one in (*(churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle, feed, carry),)
+    for one in (
+        *(churn, increment, crowd, write, work, own, recover, finish, count_locked, hold, end, tangle, feed, carry),
+    )
 }
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from tests.processes.test_interrupting import stop_work_elsewhere
 from tests.processes.test_killing import kill_repeatedly, of_file
 from tests.processes.test_leases import count_under_a_lock, stop_a_holder
 from tests.processes.test_limits import crowd_of_processes
-from tests.processes.test_nodes import lose_a_node
+from tests.processes.test_nodes import die_while_finishing
 from tests.processes.test_reading import read_while_others_write
 
 from .part import SEED, Part, awaited
-from .shared import shared_parts
+from .shared import lose_early, moving_parts, shared_parts
 
 EXAMPLES = 300
 """Of each machine in the bounded form, which does the same every time."""
@@ -67,7 +67,12 @@ def parts(*, full: bool) -> list[Part]:
         ),
         Part("a stopped holder's late commit", 10, awaited(lambda one: stop_a_holder(sqlite_url(one), 2.0))),
         Part("a lock between 3 processes", 30, awaited(lambda one: count_under_a_lock(sqlite_url(one), 16, 50 * each))),
-        Part("a dead node, with its real wait", 40, awaited(lambda one: lose_a_node(sqlite_url(one), 200, ahead=0.0))),
+        Part("a dead node, with its real wait", 40, awaited(lambda one: lose_early(sqlite_url(one)))),
+        Part(
+            "a dead finisher, with its real wait",
+            60,
+            awaited(lambda one: die_while_finishing(sqlite_url(one), ahead=0.0)),
+        ),
         Part(
             "a reader beside two writers",
             60,
@@ -76,6 +81,7 @@ def parts(*, full: bool) -> list[Part]:
         Part("10,000 increments in 4 processes", 60, awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
         Part("kill -9, 50 times", 60, awaited(_kill)),
         *shared_parts(full=full),
+        *moving_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from insession.errors import InsessionError, LeaseError, SessionNotFound, StoreError
-from insession.kernel import commands
-from insession.kernel.codec import encode
+from insession.errors import DataUnreadable, InsessionError, LeaseError, SessionNotFound, StoreError, StoreMoved
+from insession.kernel import commands, processes
+from insession.kernel.codec import decode, encode
 from insession.kernel.events import ENDINGS, Event
-from insession.kernel.kinds import NODE, NODE_TOUCH, Kind
+from insession.kernel.kinds import NODE, NODE_TOUCH, Kind, Work
 from insession.kernel.operations import Commit, Find, Found, Index, Pick, Refused, Touch, Touched, Why
 from insession.kernel.record import ENDS, NODE_KIND, Record, State
 from insession.kernel.session import Session
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("insession.recovery")
 FINISH_TTL: Final = 30.0
+RECOVERY_TTL: Final = 4.0
+"""Who dies while he recovers a session keeps it from others for so long."""
 FINISH_RETRY: Final = (1.0, 5.0, 30.0, 60.0)
 """Pauses between tries of work after an ending; the last one repeats."""
 
@@ -46,13 +46,8 @@ class Recovery:
         return self.node
 
     async def _open_node(self) -> None:
-        facts = {
-            "name": self._engine.name,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": _started(),
-        }
-        session = await self._engine._open(NODE, None, None, encode(facts), NODE.idle, None, None)
+        facts = encode(processes.facts(self._engine.name))
+        session = await self._engine._open(NODE, None, None, facts, NODE.idle, None, None)
         self.node = session.id
         self._engine._spawn(self._live(session.id))
 
@@ -78,7 +73,8 @@ class Recovery:
         if self.node is not None:
             node, self.node = self.node, None
             await self._engine._end(node, State.CLOSED, "completed")
-            await self.recover(node)
+            for kind in self._engine.kinds():
+                await self._recover_kind(node, kind)
 
     def heard(self, event: Event) -> None:
         """An ending that may need work: a node's, or one of a kind with work after its ending."""
@@ -101,6 +97,11 @@ class Recovery:
                 await self._engine.clock.sleep(FINISH_RETRY[0])
 
     async def _find_owed(self) -> None:
+        async for record in self._records("kind", NODE_KIND, NODE_KIND, State.ACTIVE):
+            if record.id != self.node and self._is_gone(record):
+                # Its event tells everybody, as that of its expiry would later.
+                with suppress(SessionNotFound):
+                    await self._engine._end(record.id, State.INTERRUPTED, commands.NODE_LOST)
         for state in ENDS:
             async for record in self._records("kind", NODE_KIND, NODE_KIND, state):
                 await self.recover(record.id)
@@ -109,6 +110,13 @@ class Recovery:
                 for state in ENDS:
                     async for record in self._records("finish", None, kind.name, state):
                         self.finish_soon(record.id)
+
+    def _is_gone(self, record: Record) -> bool:
+        """Whether this node is known to be dead before it is due."""
+        try:
+            return processes.is_gone(decode(record.data, None, record.id))
+        except DataUnreadable:
+            return False
 
     async def _records(self, index: Index, value: str | None, kind: str, state: State) -> Any:
         after: str | None = None
@@ -123,32 +131,72 @@ class Recovery:
     async def recover(self, node: str) -> None:
         """Do with the sessions of a dead node what their kinds say; of kinds declared here only."""
         for kind in self._engine.kinds():
-            try:
-                if kind.recovery == "end":
-                    await self._engine._end_all(
-                        Pick("node", node, kind.name, self._engine._slice), State.INTERRUPTED, commands.NODE_LOST
-                    )
-                elif kind.recovery is not None:
-                    async for record in self._records("node", node, kind.name, State.ACTIVE):
-                        await self._orphan(record, kind)
-            except InsessionError:
-                _log.exception("sessions of node %s and kind %s could not be recovered", node, kind.name)
+            while True:
+                try:
+                    await self._recover_kind(node, kind)
+                    break
+                except StoreMoved:
+                    return  # with all that is to be recovered
+                except StoreError as error:
+                    _log.warning("sessions of node %s and kind %s have to wait: %s", node, kind.name, error)
+                    await self._engine.clock.sleep(FINISH_RETRY[0])
 
-    async def _orphan(self, record: Record, kind: Kind) -> None:
-        """Take one session from its dead node; the one process that wins calls the kind's function."""
-        engine, node = self._engine, record.node
-        while isinstance(answer := await engine._ask(self._orphaning(record)), Refused):
-            # Somebody else may write to it at the same time: it is an orphan all the same.
-            current = answer.current
-            if answer.why is not Why.STALE or not isinstance(current, Record) or current.node != node:
-                return
-            record = current
-        if not callable(kind.recovery):
-            return
+    async def _recover_kind(self, node: str, kind: Kind) -> None:
+        if kind.recovery == "end":
+            await self._engine._end_all(
+                Pick("node", node, kind.name, self._engine._slice), State.INTERRUPTED, commands.NODE_LOST
+            )
+        elif kind.recovery == "keep":
+            async for record in self._records("node", node, kind.name, State.ACTIVE):
+                await self._orphan(record)
+        elif kind.recovery is not None:
+            await self._call_for_each(node, kind.name, kind.recovery)
+
+    async def _call_for_each(self, node: str, kind: str, call: Work) -> None:
+        """Call a function for each session of a dead node, beside others who do the same."""
+        later = [
+            record.id
+            async for record in self._records("node", node, kind, State.ACTIVE)
+            if not await self._call(record.id, node, call, wait=0.0)
+        ]
+        for session_id in later:
+            # Whoever was at it may have died.
+            while not await self._call(session_id, node, call, wait=None):
+                pass
+
+    async def _call(self, session_id: str, node: str, call: Work, *, wait: float | None) -> bool:
+        """Call the function, then take the session from its node; False: somebody else is at it, or was.
+
+        In this order, and under a lease, the function is called at least once wherever a process dies.
+        """
+        engine = self._engine
         try:
-            await kind.recovery(await engine.get(record.id))
+            async with engine.lock(f"{session_id}/recovery", ttl=RECOVERY_TTL, wait=wait):
+                session = await engine.get(session_id)
+                if session.record.live and session.record.node == node:
+                    await self._called(call, session)
+                    await self._orphan((await engine.get(session_id)).record, node)
+        except LeaseError:
+            return False
+        except SessionNotFound:
+            pass  # erased meanwhile
+        return True
+
+    async def _called(self, call: Work, session: Session) -> None:
+        try:
+            await call(session)
         except Exception:
-            _log.exception("recovery of session %s failed", record.id)
+            _log.exception("recovery of session %s failed", session.id)
+
+    async def _orphan(self, record: Record, node: str | None = None) -> None:
+        """Take a session from its dead node; one process wins."""
+        node = node or record.node
+        while record.live and record.node == node:
+            answer = await self._engine._ask(self._orphaning(record))
+            # Somebody else may write to it at the same time: it is an orphan all the same.
+            if not isinstance(answer, Refused) or answer.why is not Why.STALE or not isinstance(answer.current, Record):
+                return
+            record = answer.current
 
     def _orphaning(self, record: Record) -> Commit:
         return commands.orphan(record, self._engine.clock.now(), self._engine._change(), self._engine.name)
@@ -194,11 +242,3 @@ class Recovery:
             commit = commands.finished(record, engine.clock.now(), engine._change(), engine.name)
             if not isinstance(await engine._ask(commit), Refused):
                 return
-
-
-def _started() -> float | None:
-    """When this process started, in clock ticks since boot: with it, a reused pid is no one's (proc(5), field 22)."""
-    try:
-        return float(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
-    except OSError:  # pragma: no cover - other systems
-        return None

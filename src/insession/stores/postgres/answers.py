@@ -11,6 +11,7 @@ from insession.kernel.operations import (
     Answer,
     Counted,
     Done,
+    End,
     Ends,
     Find,
     Found,
@@ -37,7 +38,7 @@ _WHYS: Final = (
 
 def record_of(row: Row) -> Record:
     """The record in such a row."""
-    session_id, kind, owner, node, state, *rest, _ = row
+    session_id, kind, owner, node, state, *rest, _, _ = row
     return Record(session_id, kind, owner, node, STATES[state], *rest)
 
 
@@ -48,8 +49,8 @@ def item_of(row: Row) -> Item:
 
 
 _TYPES: Final = {one.value: one for one in EventType}
-Line = tuple[int, Any, Any, Any, Any, Any, Any, Any]
-"""Code, session, item, numbers, names, notes, moment, more: see ``schema.sql``."""
+Line = tuple[int, Any, Any, Any, Any, Any, Any, Any, Any]
+"""Code, session, item, numbers, names, notes, moment, more, moments: see ``schema.sql``."""
 
 
 class Told:
@@ -72,11 +73,31 @@ def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[li
     for row in rows:
         place, *line = row
         lines[place].append(tuple(line))
-    told = None
-    if 0 in lines:
-        (last,) = lines[0]
-        told = Told(last[4], handed=last[7], wanted=last[3] == [1])
-    return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
+    told, numbers, touched = None, list[int](), dict[int, float]()
+    for line in lines.get(0, ()):
+        if line[0] == _TOLD:
+            told = Told(line[4], handed=line[7], wanted=line[3] == [1])
+        elif line[0] == _NUMBERS:
+            numbers = line[3]
+        else:
+            touched = dict(zip(line[3], line[8] or (), strict=True))
+    if not numbers:
+        return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
+    return [
+        _answer(operation, lines[place])
+        if place in lines
+        else _plain(operation, numbers[place - 1], touched.get(place))
+        for place, operation in enumerate(operations, 1)
+    ], told
+
+
+def _plain(operation: Operation, number: int, due: float | None) -> Answer:
+    """The answer to what was done together with others like it: see ``together.sql``."""
+    if due is not None:
+        return Touched(due)
+    if type(operation) is End:
+        return Ends((operation.pick.value or "",), (number,))
+    return Done((number,))
 
 
 def _answer(operation: Operation, lines: list[Line]) -> Answer:
@@ -121,6 +142,10 @@ def _view(line: Line) -> LeaseView:
 
 
 _KEY: Final = 2
+_TOLD: Final = 14
+CLOSED: Final = 16
+"""The only line of a batch that would change something, where the store does not stand open."""
+_NUMBERS: Final = 15
 _READING: Final[dict[int, Callable[[Line], Answer]]] = {
     4: lambda line: Done(tuple(line[3])),
     5: lambda line: Refused(_WHYS[line[3][0] - 1], _one(line)),

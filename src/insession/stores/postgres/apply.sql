@@ -14,11 +14,10 @@ BEGIN
     FROM unnest(events) WITH ORDINALITY AS e(type, time, id, kind, owner, version, reason, change, node, n);
 END $$;
 
-CREATE FUNCTION @lock(space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[])
-RETURNS void
+CREATE FUNCTION @lock_names(space bigint, alone boolean, names bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
--- Names of what may not be there yet (sorted), then the sessions that are, in the order of their ids: those named by
--- the batch, and the members of limits. What walks over an index takes the namespace alone instead, since no order fits.
+-- Names of what may not be there yet, which are sorted. What walks over an index takes the namespace alone instead, since
+-- no order fits.
 BEGIN
     IF alone THEN
         PERFORM pg_advisory_xact_lock(space);
@@ -26,6 +25,13 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared(space);
     END IF;
     PERFORM pg_advisory_xact_lock(n) FROM unnest(names) AS n;
+END $$;
+
+CREATE FUNCTION @lock_sessions(ids text[], owners text[], kinds text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+-- After the names, the sessions that are there, in the order of their ids: those named by the batch, and the members of
+-- limits.
+BEGIN
     IF cardinality(owners) > 0 THEN
         ids := ids || ARRAY(
             SELECT s.id FROM unnest(owners, kinds) AS o(owner, kind) JOIN @sessions AS s
@@ -33,9 +39,7 @@ BEGIN
                     AND (s.owner, s.kind, s.state) <= (o.owner, o.kind, 0)
         );
     END IF;
-    IF cardinality(ids) > 1 THEN
-        PERFORM FROM @sessions AS s WHERE s.id = ANY (ids) ORDER BY s.id FOR NO KEY UPDATE;
-    END IF;
+    RETURN ARRAY(SELECT s.id FROM @sessions AS s WHERE s.id = ANY (ids) ORDER BY s.id FOR NO KEY UPDATE);
 END $$;
 
 CREATE FUNCTION @load(place integer, ask @load) RETURNS SETOF @line
@@ -79,8 +83,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION @apply(
-    server_clock boolean, space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[],
-    plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
+    server_clock boolean, space bigint, alone boolean, together boolean, names bigint[], ids text[], owners text[],
+    kinds text[], spare integer[], plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
     asks @ask[], pages @page[], purges @purging[]
 ) RETURNS SETOF @line
 LANGUAGE plpgsql
@@ -107,13 +111,12 @@ DECLARE
     by_server double precision;
     outcome @outcome;
     line @line;
-    event @event;
     events @event[] := '{}';
     types text[] := '{}';
     handed boolean := false;
 BEGIN
     IF space IS NOT NULL THEN
-        PERFORM @lock(space, alone, names, ids, owners, kinds);
+        PERFORM @lock_names(space, alone, names);
         SELECT ARRAY[m.standing, m.store] INTO line.names FROM @mark AS m;
         IF FOUND THEN
             -- The store does not stand open: see `moving`.
@@ -121,6 +124,17 @@ BEGIN
             RETURN NEXT line;
             RETURN;
         END IF;
+        IF together AND @roomy(owners, kinds, spare) THEN
+            ids := @lock_sessions(ids, '{}', '{}');
+            FOR line IN SELECT * FROM @together(plan, ids, loads, commits, parts, endings, touches) LOOP
+                IF line.code = 14 THEN
+                    line.numbers := ARRAY[(NOT pg_try_advisory_xact_lock(space + 1))::integer];
+                END IF;
+                RETURN NEXT line;
+            END LOOP;
+            RETURN;
+        END IF;
+        IF cardinality(ids) + cardinality(owners) > 1 THEN PERFORM @lock_sessions(ids, owners, kinds); END IF;
     END IF;
     IF server_clock THEN by_server := extract(epoch FROM clock_timestamp()); END IF;
     FOR place IN 1 .. cardinality(plan) LOOP

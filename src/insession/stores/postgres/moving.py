@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from insession.kernel.events import fresh_epoch
 from insession.kernel.marks import CHANGING, refusal
@@ -20,8 +20,6 @@ from .batch import Row, row_of
 from .connections import Connections
 from .schema import Schema
 
-CLOSED: Final = 16
-"""Code of the only line of a batch that would change something, where the store does not stand open."""
 Plainly = Callable[[Sequence[Operation]], Awaitable[Sequence[Answer]]]
 
 

@@ -1,11 +1,5 @@
 -- A store that does not stand open, and what it is filled with: `kernel.marks`, beside the data.
 
--- How the store stands, if it is not open: one row.
-CREATE TABLE IF NOT EXISTS @mark (
-    standing text NOT NULL,
-    store    text NOT NULL   -- the other one
-);
-
 CREATE FUNCTION @stand(to_stand text, for_store text, above bigint, fresh_epoch text)
 RETURNS TABLE (standing text, store text, number bigint)
 LANGUAGE plpgsql AS $$
@@ -49,16 +43,17 @@ BEGIN
     DELETE FROM @items AS i WHERE i.key = ANY (gone);
     INSERT INTO @sessions AS s (
         id, kind, owner, node, state, version, change, opened, touched, "window", reach, absolute, due, ended, reason, keep,
-        finish, stopped, data
+        finish, stopped, data, timer, rank
     )
     SELECT r.id, r.kind, r.owner, r.node, r.state, r.version, r.change, r.opened, r.touched, r."window", r.reach, r.absolute,
-        r.due, r.ended, r.reason, r.keep, r.finish, r.stopped, r.data
+        r.due, r.ended, r.reason, r.keep, r.finish, r.stopped, r.data, r.due,
+        @rank(r.state, r.opened, r.ended, r.keep, r.finish)
     FROM unnest(records) AS r
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, owner = excluded.owner, node = excluded.node,
         state = excluded.state, version = excluded.version, change = excluded.change, opened = excluded.opened,
         touched = excluded.touched, "window" = excluded."window", reach = excluded.reach, absolute = excluded.absolute,
         due = excluded.due, ended = excluded.ended, reason = excluded.reason, keep = excluded.keep,
-        finish = excluded.finish, stopped = excluded.stopped, data = excluded.data
+        finish = excluded.finish, stopped = excluded.stopped, data = excluded.data, timer = excluded.timer, rank = excluded.rank
     WHERE (s.version, s.touched) <= (excluded.version, excluded.touched);
     INSERT INTO @items AS i SELECT o.* FROM unnest(ones) AS o
     ON CONFLICT (key) DO UPDATE SET data = excluded.data, version = excluded.version, changes = excluded.changes,

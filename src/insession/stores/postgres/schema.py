@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -13,14 +12,15 @@ import asyncpg
 from insession.errors import ConfigurationError
 
 VERSION: Final = 2
-"""Of the objects that `FILES` make. Since 2 a store has a mark."""
+"""Of the objects that `FILES` make. 1 was never released; the next version brings a migration from this one."""
 FILES: Final = (
-    *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql", "apply.sql", "alone.sql"),
+    *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql"),
+    *("apply.sql", "together.sql", "alone.sql"),
 )
 _NAME: Final = re.compile(r"@(~?)([a-z_]+)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_CHANNEL: Final = 63
-_ARGUMENTS: Final = 16
+_ARGUMENTS: Final = 18
 """Of the function ``apply``."""
 
 
@@ -75,7 +75,7 @@ class Schema:
         return await self._recorded(connection)
 
     async def prepare(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        """Make what is not there yet, or of an older version; others that open at the same time wait."""
+        """Make what is not there yet; others that open at the same time wait."""
         # An error ends the connection and so the transaction; a rollback would wait for a server that may be gone.
         transaction = connection.transaction()
         await transaction.start()
@@ -85,27 +85,20 @@ class Schema:
             raise ConfigurationError(
                 f"{self._shown}: the namespace {self._namespace!r} was made by a newer insession; upgrade this one"
             )
-        if version != VERSION:
-            await self._renew(connection, FILES if version is None else FILES[1:])
+        if version is not None and version < VERSION:
+            raise ConfigurationError(
+                f"{self._shown}: the namespace {self._namespace!r} was made by an insession before 0.1"
+                f" (schema {version}, known here: {VERSION}); give another namespace, or another schema"
+            )
+        if version is None:
+            for file in FILES:
+                await connection.execute(self._file(file))
+            await connection.execute(
+                f'INSERT INTO "{self._schema}".versions VALUES ($1, $2)',  # noqa: S608 - a checked word
+                self._namespace,
+                VERSION,
+            )
         await transaction.commit()
-
-    async def _renew(self, connection: asyncpg.Connection[asyncpg.Record], files: Sequence[str]) -> None:
-        """Make what is there of another version, or not at all: all functions, and tables that there were not yet."""
-        for function in await connection.fetch(
-            "SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
-            " WHERE n.nspname = $1 AND starts_with(p.proname, $2)",
-            self._schema,
-            f"{self._namespace}.",
-        ):
-            await connection.execute(f"DROP FUNCTION {function[0]}")
-        for file in files:
-            await connection.execute(self._file(file))
-        await connection.execute(
-            f'INSERT INTO "{self._schema}".versions VALUES ($1, $2)'  # noqa: S608 - a checked word
-            " ON CONFLICT (namespace) DO UPDATE SET version = excluded.version",
-            self._namespace,
-            VERSION,
-        )
 
     async def _version(self, connection: asyncpg.Connection[asyncpg.Record]) -> int | None:
         await self._check(connection)

@@ -20,11 +20,11 @@ from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
 from .alone import Alone
-from .answers import answers_of
+from .answers import CLOSED, answers_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
-from .moving import CLOSED, Moving
+from .moving import Moving
 from .schema import VERSION, Schema
 
 RETENTION: Final = 86400.0
@@ -88,7 +88,7 @@ class PostgresStore:
             lambda types, handed: self._wakers.set(types, leases=handed),
             lambda: len(self._waiting) > 0,
         )
-        self._alone = Alone(self._connections, self._schema, self._listening.tell)
+        self._alone = Alone(self._connections, self._schema, self._listening.tell, server_clock=clock is None)
         self._moving = Moving(self._connections, self._schema, self._listening.tell, self._apply)
         self._server = ""
         """Which one it is;"""
@@ -229,7 +229,7 @@ class PostgresStore:
             self._epochs = of, blake2b(of.encode(), digest_size=6).hexdigest()
         return self._epochs[1]
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         waker = self._wakers.waker(types, leases=leases)
         self._waiting.add(waker)

@@ -15,19 +15,21 @@ end
 function S.stand(args, place)
   S.meta()
   local standing = args[place]
+  S.mark = call('GET', S.P .. 'M')
   if standing == 'open' then
     if S.mark then
-      S.mark, S.epoch = nil, args[place + 3]
-      call('HDEL', S.P .. 'm', 'mark')
-      call('HSET', S.P .. 'm', 'epoch', S.epoch)
+      S.mark, S.epoch = false, args[place + 3]
+      call('DEL', S.P .. 'M')
     end
     S.number = math.max(S.number, tonumber(args[place + 2]))
   elseif standing ~= '' then
     S.mark = standing .. ' ' .. args[place + 1]
-    call('HSET', S.P .. 'm', 'mark', S.mark)
+    call('SET', S.P .. 'M', S.mark)
   end
-  -- Whoever waits shall look: there may be another epoch to read.
-  S.handed_on = S.handed_on or standing ~= ''
+  if standing ~= '' then
+    -- Whoever waits shall look: there may be another epoch to read.
+    S.handed_on, S.unanswered = true, 1
+  end
   local stands, store = mark_of(S.mark)
   return {1, stands, store, S.number}
 end
@@ -54,14 +56,13 @@ local function take_item(args, place)
 end
 
 function S.take(args, place)
-  S.meta()
-  if mark_of(S.mark) ~= 'filling' then return {0, 0} end
+  if mark_of(call('GET', S.P .. 'M')) ~= 'filling' then return {0, 0} end
   if args[place] == 'i' then return take_item(args, place) end
   local id, there, one = args[place + 1], S.record(args[place + 1]), nil
   if args[place + 2] ~= '' then one = S.unpacked(id, args[place + 2]) end
   if there and (not one or newer(one, there)) then
     call('DEL', S.P .. 's' .. id)
-    S.leave(there)
+    leave(there)
     there = nil
   end
   if one and not there then S.write(one, nil, args[place + 3]) end

@@ -24,7 +24,7 @@ def import_arguments(ask: Import) -> list[Argument]:
         if one is None:
             return ["r", packed_id(ask.key), b"", b""]
         assert not isinstance(one, Item)  # noqa: S101 - a session's id has no slash
-        return ["r", packed_id(ask.key), envelope(one), one.data]
+        return ["r", packed_id(ask.key), one.version.to_bytes(8) + envelope(one), one.data]
     if one is None:
         return ["i", ask.key, "0"]
     assert isinstance(one, Item)  # noqa: S101 - an item's key has one

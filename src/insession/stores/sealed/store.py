@@ -109,8 +109,8 @@ class SealedStore:
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         return await self.store.events(after, limit, types)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
-        return self.store.waker(types, leases=leases)
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
+        return self.store.waker(types, leases=leases, answered=answered)
 
     def rotate(self, keys: object) -> None:
         """Use another ring from now on: a `Keys`, or its text. Raises `ConfigurationError`."""
