@@ -160,6 +160,7 @@ class TestOnATerminal:
         see("locks", says="holders")
         see("nodes", says="host")
         see("erase", "ann", says="nothing was erased", code=1, typed="n\n", when="good?")
+        see("erase", "ann", says="good?", code=130, typed=CTRL_C, when="good?")
         see("erase", "ann", says="erased 0", typed="y\n", when="good?")
         see("copy", "--from", "sqlite:///insession.db", "--to", "sqlite:///copy.db", says="records")
         see("hardware-id", "--explain", says="environment")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,6 @@ USAGE = 2
     ("arguments", "says"),
     [
         (("open", "--data", "{"), "data: is not JSON"),
-        (("open", "--data", "-", "--owner", "-"), "standard input"),
         (("open", "--idle", "soon"), "--idle"),
         (("open", "--absolute", "soon"), "--absolute"),
         (("open", "--idle", "-1"), "idle: "),
@@ -58,3 +59,20 @@ def test_it_names_the_field(
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "says"),
+    [
+        (b"ann\n{}", ("--owner", "-", "--data", "-"), "only one value"),
+        (b"\xff", ("--data", "-"), "UTF-8"),
+        (b"{", ("--data", "-"), "data: is not JSON"),
+    ],
+)
+def test_what_comes_by_standard_input(
+    inside: Run, monkeypatch: pytest.MonkeyPatch, given: bytes, arguments: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    done = inside("open", "--store", "sqlite:///not-there.db", *arguments)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert says in done.stderr

@@ -88,8 +88,15 @@ def _runner(work: Callable[..., Awaitable[int]], takes: tuple[str, ...]) -> Call
             code = OK
         raise typer.Exit(code)
 
-    signature = inspect.signature(work, eval_str=True)
-    own = [one for one in signature.parameters.values() if one.name != "call"]
+    run.__doc__ = work.__doc__
+    run.__annotations__ = {}
+    run.__signature__ = _signature(work, takes)  # type: ignore[attr-defined]
+    return run
+
+
+def _signature(work: Callable[..., Awaitable[int]], takes: Iterable[str]) -> inspect.Signature:
+    """What typer is to see."""
+    own = inspect.signature(work, eval_str=True)
     shared = [
         inspect.Parameter(
             name,
@@ -99,10 +106,8 @@ def _runner(work: Callable[..., Awaitable[int]], takes: tuple[str, ...]) -> Call
         )
         for name in takes
     ]
-    run.__doc__ = work.__doc__
-    run.__annotations__ = {}
-    run.__signature__ = signature.replace(parameters=[*own, *shared], return_annotation=None)  # type: ignore[attr-defined]
-    return run
+    parameters = [one for one in own.parameters.values() if one.name != "call"]
+    return own.replace(parameters=[*parameters, *shared], return_annotation=None)
 
 
 def _check(flags: Mapping[str, Any]) -> None:

@@ -12,33 +12,46 @@ from insession.kernel.contract import Versioned
 from insession.kernel.moving import Copied, copy_between
 from insession.kernel.urls import store_from
 
-from . import tables
+from . import stdin, tables
 from .call import STORE, Call, command
 from .codes import ERROR, OK, Usage, tell
 from .progress import progress
-from .sessions import owner_of
 from .target import store_of, stored
+
+
+def _meant(context: typer.Context, *, yes: bool) -> bool:
+    """Ask, unless that was said, or nobody is there to be asked."""
+    if not yes and not context.resilient_parsing:
+        if not sys.stdin.isatty():
+            raise Usage("what is erased is gone for good; say --yes")
+        if not typer.confirm("Erase everything of this owner, for good?", err=True):
+            tell("nothing was erased")
+            raise typer.Exit(ERROR)
+    return True
 
 
 @command("erase")
 async def erase(
     call: Call,
-    owner: Annotated[str, typer.Argument(metavar="OWNER", help="Whose; -: read from standard input.")],
+    owner: Annotated[
+        str, typer.Argument(metavar="OWNER", callback=stdin.line, help="Whose; -: read from standard input.")
+    ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether that is meant.")] = False,
+    yes: Annotated[  # noqa: ARG001 - its callback has seen to it
+        bool,
+        typer.Option(
+            "--yes",
+            callback=lambda context, value: _meant(context, yes=value),
+            help="Do not ask whether that is meant.",
+        ),
+    ] = False,
 ) -> int:
     """End and remove everything of an owner.
 
     That is sessions, items and events.
     """
-    if not yes:
-        if owner == "-" or not sys.stdin.isatty():
-            raise Usage("what is erased is gone for good; say --yes")
-        if not typer.confirm("Erase everything of this owner, for good?", err=True):
-            tell("nothing was erased")
-            return ERROR
     async with call.sessions() as client:
-        call.display.number("erased", await client.erase(owner_of(owner) or ""))
+        call.display.number("erased", await client.erase(owner))
     return OK
 
 

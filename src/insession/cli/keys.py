@@ -57,7 +57,7 @@ async def verify(call: Call) -> int:
         call.display.picture(tables.keys(found, current))
         for unread in found.named:
             call.display.say(f"{unread.name}: {unread.problem}")
-    tell(_verified(found))
+        call.display.say(_verified(found))
     return ERROR if found.unreadable or set(found.keys) - {current} else OK
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
@@ -14,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from insession.errors import InsessionError, InvalidInput
 from insession.service.wire import Ending, OpenSession
 
+from . import stdin
 from .call import Call, command
 from .client import Client
 from .codes import ENDED, OK, Usage, failed, first, tell
@@ -21,7 +21,10 @@ from .codes import ENDED, OK, Usage, failed, first, tell
 PAGE: Final = 500
 IDs = Annotated[list[str], typer.Argument(metavar="ID...")]
 KindName = Annotated[str | None, typer.Option("--kind", help="Sessions of this kind only.")]
-Owner = Annotated[str | None, typer.Option("--owner", help="Sessions of this owner only; -: read from standard input.")]
+Owner = Annotated[
+    str | None,
+    typer.Option("--owner", callback=stdin.line, help="Sessions of this owner only; -: read from standard input."),
+]
 State = Literal["active", "interrupted", "expired", "closed", "any"]
 
 
@@ -38,11 +41,6 @@ def seconds(text: str) -> float:
 Seconds = Annotated[float | None, typer.Option(parser=seconds, metavar="SECONDS", help="Seconds, or never.")]
 
 
-def owner_of(given: str | None) -> str | None:
-    """An owner. One that is a secret comes by standard input, so that no list of processes shows it."""
-    return sys.stdin.readline().rstrip("\r\n") if given == "-" else given
-
-
 @command("ls")
 async def list_sessions(
     call: Call,
@@ -54,7 +52,6 @@ async def list_sessions(
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0: all.")] = 100,
 ) -> int:
     """List sessions."""
-    owner = owner_of(owner)
     async with call.sessions() as client:
         cursor, left, more = None, limit, True
         while more:
@@ -83,19 +80,20 @@ async def open_session(
     *,
     kind: Annotated[str, typer.Option("--kind", help="Its kind.")] = "session",
     owner: Annotated[
-        str | None, typer.Option("--owner", help="Whom it belongs to; -: read from standard input.")
+        str | None,
+        typer.Option("--owner", callback=stdin.line, help="Whom it belongs to; -: read from standard input."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="What the other party calls it; one lives at a time.")
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="Its data, as JSON; -: read from standard input.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", callback=stdin.text, help="Its data, as JSON; -: read from standard input.")
+    ] = None,
     idle: Seconds = None,
     absolute: Seconds = None,
 ) -> int:
     """Open a session, and print its id."""
-    if owner == data == "-":
-        raise Usage("--owner and --data cannot both come from standard input")
-    wanted = OpenSession(kind, owner_of(owner), name, _data(data), _deadline(idle), _deadline(absolute))
+    wanted = OpenSession(kind, owner, name, _data(data), _deadline(idle), _deadline(absolute))
     async with call.sessions() as client:
         session = await client.open(wanted)
         call.display.lines([session]) if call.display.as_json else call.display.say(session.id)
@@ -106,8 +104,8 @@ def _data(given: str | None) -> Any:
     if given is None:
         return None
     try:
-        return msgspec.json.decode(sys.stdin.buffer.read() if given == "-" else given)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        return msgspec.json.decode(given)
+    except msgspec.DecodeError as error:
         raise InvalidInput("data", f"is not JSON: {error}") from None
 
 
@@ -153,7 +151,6 @@ async def interrupt(
 
     if ids:
         return await _each(call, ids, one)
-    owner = owner_of(owner)
     async with call.sessions() as client:
         call.display.number("interrupted", await client.interrupt_all(kind, owner, reason))
     return OK

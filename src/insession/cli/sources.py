@@ -8,7 +8,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -49,7 +49,7 @@ def _lines(given: object) -> object:
 class ServiceModel(BaseModel):
     """What `settings.Service` may hold."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     host: str = ""
     port: int = Field(default=0, ge=0, le=65535)
@@ -62,7 +62,7 @@ class ServiceModel(BaseModel):
 class SettingsModel(BaseSettings):
     """What `settings.Settings` may hold; only what is set counts, so that the defaults stand there."""
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
