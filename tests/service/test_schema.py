@@ -24,11 +24,12 @@ SAME = ("--generation-deterministic", "--max-examples", "3", "--no-color")
 @pytest.mark.timeout(300)
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """All checks of schemathesis, on about 1,100 requests that are the same every time; the soak asks more."""
+    hooks = {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
     with started(sys.executable, "-W", "error", "-c", SERVE, cwd=tmp_path) as service:
         done = subprocess.run(
             (*RUN, f"{service.url}/v1/openapi.json", "-H", f"Authorization: {bearer()}", *SAME),
             cwd=tmp_path,
-            env=clean_environ({"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}),
+            env=clean_environ(hooks | {"SERVICE_URL": service.url, "SERVICE_AUTHORIZATION": bearer()}),
             capture_output=True,
             text=True,
             timeout=280,

@@ -16,7 +16,7 @@ from insession.kernel.items import ABSENT, Entry
 from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
 from .bodies import StrictBody
 from .problems import ItemNotFound, PreconditionFailed
-from .shapes import ANY_VERSION, ENCODED, ETAG, KEY, LIMIT, PREFIX, SECONDS, TEXT, maybe
+from .shapes import ANY_VERSION, ETAG, KEY, LIMIT, PREFIX, SECONDS, TEXT, maybe
 from .wire import ItemList, ItemView, ItemWritten, as_json
 
 _PATH: Final = "/items/{key:path}"
@@ -30,7 +30,7 @@ async def list_items(
     *,
     prefix: Annotated[str, QueryParameter(schema_extra=PREFIX)] = "",
     owner: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(ENCODED))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
     cursor: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
     limit: Annotated[int, QueryParameter(schema_extra=LIMIT)] = 100,
 ) -> ItemList:
@@ -61,7 +61,7 @@ async def put_item(
     data: JSONBody[Any] = UNSET,
     if_match: Annotated[str | None, HeaderParameter(name="If-Match", schema_extra=maybe(ETAG))] = None,
     if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match", schema_extra=maybe(ANY_VERSION))] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(ENCODED))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
     expires_in: Annotated[float | None, QueryParameter(schema_extra=maybe(SECONDS, "number"))] = None,
 ) -> Response[ItemWritten]:
     """Write an item: over the version that If-Match names, with ``If-None-Match: *`` where none is, else over any.
@@ -72,8 +72,10 @@ async def put_item(
         raise InvalidInput("data", "is missing; the body is the new data, as JSON")
     key, version = _key(request), version_of(if_match)
     if if_none_match is not None:
-        if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidInput("If-None-Match", "is *, and goes without If-Match")
+        if if_none_match.strip() != "*":
+            raise InvalidInput("If-None-Match", "is * and nothing else")
+        if if_match is not None:  # of one version, and not there: it cannot be
+            raise PreconditionFailed(key, version)
         version = ABSENT
     try:
         written = await engine_of(request).items.put(

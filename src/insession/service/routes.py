@@ -21,7 +21,7 @@ from .item_routes import ITEMS
 from .lock_routes import LOCKS
 from .log import read_log
 from .problems import PreconditionFailed, Stopping
-from .shapes import CURSOR, ENCODED, ETAG, ID, KIND, LAST_CURSOR, LIMIT, TEXT, TYPES, maybe
+from .shapes import CURSOR, ETAG, ID, KIND, LAST_CURSOR, LIMIT, TEXT, TYPES, maybe
 from .wire import (
     LONGEST_WAIT,
     CloseSession,
@@ -75,7 +75,7 @@ async def list_sessions(
     request: Asked,
     *,
     owner: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(ENCODED))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
     kind: Annotated[str | None, QueryParameter(schema_extra=maybe(KIND))] = None,
     node: Annotated[str | None, QueryParameter(schema_extra=maybe(ID))] = None,
     in_state: Annotated[

@@ -47,10 +47,6 @@ TIMEOUT: Final = _seconds(0.001)
 VERSION: Final = {"minimum": 1, "maximum": LARGEST_VERSION}
 ETAG: Final = {"pattern": r'^("[1-9][0-9]{0,17}"|\*)$'}
 ANY_VERSION: Final = {"pattern": r"^\*$"}
-ENCODED: Final = {"pattern": "^([A-Za-z0-9._~-]|%[2-7][1-9a-e])+$", "max_length": LONGEST_NAME}
-"""Percent-encoded ASCII stands for all of it: which bytes are UTF-8 no pattern says."""
-
-
 TYPES: Final = {"pattern": f"^({_TYPE})(,({_TYPE}))*$"}
 CURSOR: Final = {"pattern": "^(0|[a-z0-9]{1,32}:[0-9]{1,18}(,[0-9]{1,18})*)$"}
 LAST_CURSOR: Final = {"pattern": f"{CURSOR['pattern']}|^$"}
