@@ -16,6 +16,13 @@ from insession.service import create_app
 from insession.service.server import _listen, _Server, _url
 from tests.programs import INSESSION, Process, started
 
+TOKENS = "full-token-of-the-tests read-only:reading-token-of-the-tests"
+
+
+def bearer(token: str = TOKENS.partition(" ")[0]) -> str:
+    """The header Authorization with a token."""
+    return f"Bearer {token}"
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:

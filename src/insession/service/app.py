@@ -12,6 +12,7 @@ from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from msgspec import UNSET, UnsetType
 
 import insession
@@ -62,15 +63,16 @@ def create_app(
     if rate is UNSET:
         rate = None if tokens is None else RATE
     door = Door(None if hosts is None else frozenset(hosts), tokens, None if rate is None else Rates(rate))
-    app = _application(engine, door)
+    app = _application(engine, door, None if tokens is None else [{"bearer": []}])
     app.state.engine = engine
     app.state.keep_alive = keep_alive
     return app
 
 
-def _application(engine: Engine, door: Door) -> Litestar:
+def _application(engine: Engine, door: Door, security: list[dict[str, list[str]]] | None) -> Litestar:
+    schemes = {"bearer": SecurityScheme("http", scheme="bearer")}
     return Litestar(
-        routes(),
+        routes(security),
         lifespan=[partial(_lifespan, engine)],
         middleware=[door],
         exception_handlers={
@@ -88,6 +90,7 @@ def _application(engine: Engine, door: Door) -> Litestar:
             path="/v1/openapi.json",
             render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,
+            components=Components(security_schemes={} if security is None else dict(schemes)),
         ),
     )
 

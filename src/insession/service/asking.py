@@ -18,14 +18,31 @@ from .problems import Problem
 Asked = Request[Any, Any, Any]
 OWNER: Final = "Insession-Owner"
 """The header of an owner that nobody should find in a log of URLs; percent-encoded UTF-8."""
+_ALWAYS: Final = (400, 401, 403, 429, 500, 503, 504)
+_SAYS: Final = {
+    400: "Something in the request cannot be taken; `field` names it",
+    401: "A token is needed",
+    403: "The token may only read, or the request came from a web page or under another host name",
+    404: "It is not there",
+    409: "Somebody was first",
+    410: "It has ended, or is gone",
+    412: "The version is another one",
+    413: "The body is too large",
+    429: "Too many requests; Retry-After says when there is room",
+    500: "The service failed; its log says more",
+    503: "Nothing has happened; Retry-After says when to try again",
+    504: "It may have happened or not; read before asking again",
+}
 _ETAG: Final = re.compile(r'"([0-9]{1,19})"')
 
 
 def answers(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problems that a route may answer, for the schema."""
+    """The problems that a route may answer, for the schema: those of every route, and its own."""
     return {
-        status: ResponseSpec(Problem, generate_examples=False, description="A problem", media_type=problems.MEDIA_TYPE)
-        for status in (*statuses, 503, 504)
+        status: ResponseSpec(
+            Problem, generate_examples=False, description=_SAYS[status], media_type=problems.MEDIA_TYPE
+        )
+        for status in sorted({*_ALWAYS, *statuses})
     }
 
 

@@ -46,7 +46,10 @@ class Door(ASGIMiddleware):
         self._check_caller(scope, headers)
         if scope["query_string"]:
             _check_query(scope)
-        await next_app(scope, receive, send)
+        if scope.get("method") == "OPTIONS":
+            await _tell_methods(scope, send)
+        else:
+            await next_app(scope, receive, send)
 
     def _check_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         found = None
@@ -65,6 +68,14 @@ class Door(ASGIMiddleware):
             raise Unauthorized(shown=authorization is not None)
         if found[1] and scope.get("method") not in _READS:
             raise ReadOnly("this token may only read; ask with one that may do more")
+
+
+async def _tell_methods(scope: Scope, send: Send) -> None:
+    """The methods of a path. Litestar's own answer names those of the handler that was registered first."""
+    methods = sorted(scope["litestar_app"].route_handler_method_map[scope["path_template"]])
+    headers = [(b"allow", ", ".join(methods).encode())]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _check_host(hosts: frozenset[str], headers: Mapping[bytes, bytes]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
+from urllib.parse import quote, unquote_to_bytes
 
 from litestar import Response, delete, get, put
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
@@ -15,20 +16,23 @@ from insession.kernel.items import ABSENT, Entry
 from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
 from .bodies import StrictBody
 from .problems import ItemNotFound, PreconditionFailed
+from .shapes import ANY_VERSION, ETAG, KEY, LIMIT, PREFIX, SECONDS, TEXT, maybe
 from .wire import ItemList, ItemView, ItemWritten, as_json
 
 _PATH: Final = "/items/{key:path}"
+_BEFORE: Final = b"/items/"
+Key = Annotated[str, PathParameter(schema_extra=KEY)]
 
 
-@get("/items", responses=answers(400))
+@get("/items", responses=answers())
 async def list_items(
     request: Asked,
     *,
-    prefix: FromQuery[str] = "",
-    owner: FromQuery[str | None] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER)] = None,
-    cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 100,
+    prefix: Annotated[str, QueryParameter(schema_extra=PREFIX)] = "",
+    owner: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
+    cursor: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    limit: Annotated[int, QueryParameter(schema_extra=LIMIT)] = 100,
 ) -> ItemList:
     """A page of items by the prefix of their keys, or of an owner, without their data."""
     engine = engine_of(request)
@@ -39,26 +43,26 @@ async def list_items(
     return ItemList([_view(entry, engine.most_data) for entry in found if entry.key[0] != "~"], after)
 
 
-@get(_PATH, responses=answers(400, 404))
-async def get_item(request: Asked, key: FromPath[str]) -> Response[Any]:
+@get(_PATH, responses=answers(404))
+async def get_item(request: Asked, key: Key) -> Response[Any]:
     """The data of an item. Its version is the ETag."""
-    key = _key(key)
+    key = _key(request)
     entry = await engine_of(request).items.get(key)
     if entry is None:
         raise ItemNotFound("there is no item under this key; it was never written, was deleted, or has expired")
     return Response(as_json(key, entry.data), headers={"ETag": f'"{entry.version}"'})
 
 
-@put(_PATH, dto=StrictBody[Any], return_dto=None, responses=answers(400, 412, 413))
+@put(_PATH, dto=StrictBody[Any], return_dto=None, responses=answers(412, 413))
 async def put_item(
     request: Asked,
-    key: FromPath[str],
+    key: Key,
     *,
     data: JSONBody[Any] = UNSET,
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
-    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER)] = None,
-    expires_in: FromQuery[float | None] = None,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match", schema_extra=maybe(ETAG))] = None,
+    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match", schema_extra=maybe(ANY_VERSION))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
+    expires_in: Annotated[float | None, QueryParameter(schema_extra=maybe(SECONDS, "number"))] = None,
 ) -> Response[ItemWritten]:
     """Write an item: over the version that If-Match names, with ``If-None-Match: *`` where none is, else over any.
 
@@ -66,10 +70,12 @@ async def put_item(
     """
     if data is UNSET:
         raise InvalidInput("data", "is missing; the body is the new data, as JSON")
-    key, version = _key(key), version_of(if_match)
+    key, version = _key(request), version_of(if_match)
     if if_none_match is not None:
-        if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidInput("If-None-Match", "is *, and goes without If-Match")
+        if if_none_match.strip() != "*":
+            raise InvalidInput("If-None-Match", "is * and nothing else")
+        if if_match is not None:  # of one version, and not there: it cannot be
+            raise PreconditionFailed(key, version)
         version = ABSENT
     try:
         written = await engine_of(request).items.put(
@@ -80,23 +86,28 @@ async def put_item(
     return Response(ItemWritten(key, written), headers={"ETag": f'"{written}"'})
 
 
-@delete(_PATH, responses=answers(400, 412))
+@delete(_PATH, responses=answers(412))
 async def delete_item(
     request: Asked,
-    key: FromPath[str],
+    key: Key,
     *,
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match", schema_extra=maybe(ETAG))] = None,
 ) -> None:
     """Delete an item, whether it is there or not; with If-Match only that version of it."""
-    key = _key(key)
+    key = _key(request)
     try:
         await engine_of(request).items.delete(key, version=version_of(if_match))
     except Conflict as error:
         raise PreconditionFailed(key, error.version) from None
 
 
-def _key(path: str) -> str:
-    return _own(path.removeprefix("/"), "key")
+def _key(request: Asked) -> str:
+    """The key that the path ends with, as it was sent: what routes a request takes ``//`` and ``/`` at the end away."""
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    try:
+        return _own(unquote_to_bytes(raw.partition(_BEFORE)[2]).decode(), "key")
+    except UnicodeDecodeError:
+        raise InvalidInput("key", "is percent-encoded UTF-8") from None
 
 
 def _own(key: str, field: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Response, Router, get, post, put
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import UNSET
 
@@ -16,12 +16,14 @@ from insession.kernel.upkeep import Stats
 
 from . import feed
 from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
-from .bodies import StrictBody
+from .bodies import OptionalBody, StrictBody
 from .item_routes import ITEMS
 from .lock_routes import LOCKS
 from .log import read_log
 from .problems import PreconditionFailed, Stopping
+from .shapes import CURSOR, ETAG, ID, KIND, LAST_CURSOR, LIMIT, TEXT, TYPES, maybe
 from .wire import (
+    LONGEST_WAIT,
     CloseSession,
     Ending,
     Erase,
@@ -39,15 +41,21 @@ from .wire import (
     shown,
 )
 
-LONGEST_WAIT: Final = 60.0
-"""So many seconds an interrupt may wait until the work has stopped."""
+SessionId = Annotated[str, PathParameter(schema_extra=ID)]
 
 
 def _answer(session: SessionView, status: int = 200, **headers: str) -> Response[SessionView]:
     return Response(session, status_code=status, headers={"ETag": f'"{session.version}"', **headers})
 
 
-@post("/sessions", status_code=201, dto=StrictBody[OpenSession], return_dto=None, responses=answers(400, 409, 413))
+@post(
+    "/sessions",
+    status_code=201,
+    dto=StrictBody[OpenSession],
+    return_dto=None,
+    operation_class=OptionalBody,
+    responses=answers(409, 413),
+)
 async def open_session(request: Asked, data: JSONBody[OpenSession | None] = None) -> Response[SessionView]:
     """Open a session. 409: one of that name lives, or the kind's limit is reached."""
     wanted = data or OpenSession()
@@ -62,19 +70,19 @@ async def open_session(request: Asked, data: JSONBody[OpenSession | None] = None
     return _answer(shown(session), 201, Location=f"/v1/sessions/{session.id}")
 
 
-@get("/sessions", responses=answers(400))
+@get("/sessions", responses=answers())
 async def list_sessions(
     request: Asked,
     *,
-    owner: FromQuery[str | None] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name=OWNER)] = None,
-    kind: FromQuery[str | None] = None,
-    node: FromQuery[str | None] = None,
+    owner: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
+    kind: Annotated[str | None, QueryParameter(schema_extra=maybe(KIND))] = None,
+    node: Annotated[str | None, QueryParameter(schema_extra=maybe(ID))] = None,
     in_state: Annotated[
         Literal["active", "interrupted", "expired", "closed", "any"], QueryParameter(name="state")
     ] = "active",
-    cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 100,
+    cursor: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    limit: Annotated[int, QueryParameter(schema_extra=LIMIT)] = 100,
 ) -> SessionList:
     """A page of sessions, without their data.
 
@@ -94,14 +102,14 @@ async def list_sessions(
     return SessionList([shown(session, data=False) for session in page.sessions], page.cursor)
 
 
-@get("/sessions/{session_id:str}", responses=answers(400, 404))
-async def get_session(request: Asked, session_id: FromPath[str]) -> Response[SessionView]:
+@get("/sessions/{session_id:str}", responses=answers(404))
+async def get_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """A session, live or ended. Its version is the ETag."""
     return _answer(shown(await engine_of(request).get(session_id)))
 
 
-@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(400, 404, 410))
-async def touch_session(request: Asked, session_id: FromPath[str]) -> Response[SessionView]:
+@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 410))
+async def touch_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """The other party was active: moves the idle deadline."""
     return _answer(shown(await engine_of(request).touch(session_id)))
 
@@ -110,14 +118,14 @@ async def touch_session(request: Asked, session_id: FromPath[str]) -> Response[S
     "/sessions/{session_id:str}/data",
     dto=StrictBody[Any],
     return_dto=None,
-    responses=answers(400, 404, 409, 410, 412, 413),
+    responses=answers(404, 409, 410, 412, 413),
 )
 async def put_data(
     request: Asked,
-    session_id: FromPath[str],
+    session_id: SessionId,
     *,
     data: JSONBody[Any] = UNSET,
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match", schema_extra=maybe(ETAG))] = None,
     touch: FromQuery[bool] = False,
     event: FromQuery[bool] = False,
 ) -> Response[SessionView]:
@@ -147,10 +155,11 @@ async def put_data(
     status_code=200,
     dto=StrictBody[InterruptSession],
     return_dto=None,
-    responses=answers(400, 404),
+    operation_class=OptionalBody,
+    responses=answers(404, 413),
 )
 async def interrupt_session(
-    request: Asked, session_id: FromPath[str], data: JSONBody[InterruptSession | None] = None
+    request: Asked, session_id: SessionId, data: JSONBody[InterruptSession | None] = None
 ) -> Ending:
     """End a session and stop the work for it, anywhere. Ended before, it stays as it was: ``won`` is false.
 
@@ -169,11 +178,10 @@ async def interrupt_session(
     status_code=200,
     dto=StrictBody[CloseSession],
     return_dto=None,
-    responses=answers(400, 404),
+    operation_class=OptionalBody,
+    responses=answers(404, 413),
 )
-async def close_session(
-    request: Asked, session_id: FromPath[str], data: JSONBody[CloseSession | None] = None
-) -> Ending:
+async def close_session(request: Asked, session_id: SessionId, data: JSONBody[CloseSession | None] = None) -> Ending:
     """End a session in good order. Ended before, it stays as it was: ``won`` is false."""
     wanted = data or CloseSession()
     engine = engine_of(request)
@@ -181,18 +189,15 @@ async def close_session(
     return Ending(won, shown(await engine.get(session_id)))
 
 
-@post("/interrupt", status_code=200, dto=StrictBody[InterruptAll], return_dto=None, responses=answers(400))
-async def interrupt_all(request: Asked, data: JSONBody[InterruptAll | None] = None) -> InterruptedAll:
+@post("/interrupt", status_code=200, dto=StrictBody[InterruptAll], return_dto=None, responses=answers(413))
+async def interrupt_all(request: Asked, data: JSONBody[InterruptAll]) -> InterruptedAll:
     """End every session that was opened before now, of a kind or an owner if given; ``{}`` means all."""
-    if data is None:
-        # An empty request is more often a slip than the wish to end everything.
-        raise InvalidInput("body", "says which sessions: {} for all, or kind, owner")
     number = await engine_of(request).interrupt_all(data.reason, kind=data.kind, owner=data.owner)
     return InterruptedAll(number)
 
 
-@get("/sessions/{session_id:str}/history", responses=answers(400, 404))
-async def history(request: Asked, session_id: FromPath[str]) -> History:
+@get("/sessions/{session_id:str}/history", responses=answers(404))
+async def history(request: Asked, session_id: SessionId) -> History:
     """What the log still knows of a session, oldest first."""
     engine = engine_of(request)
     events = await engine.history(session_id)
@@ -201,20 +206,20 @@ async def history(request: Asked, session_id: FromPath[str]) -> History:
     return History(events)
 
 
-@get("/stats")
+@get("/stats", responses=answers())
 async def stats(request: Asked) -> Stats:
     """Numbers of the store by kind and state, and of this process."""
     return await engine_of(request).stats()
 
 
-@get("/events", media_type=feed.MEDIA_TYPE, responses=answers(400))
+@get("/events", media_type=feed.MEDIA_TYPE, responses=answers())
 async def events(
     request: Asked,
     *,
-    after: FromQuery[str | None] = None,
-    types: FromQuery[str | None] = None,
+    after: Annotated[str | None, QueryParameter(schema_extra=maybe(CURSOR))] = None,
+    types: Annotated[str | None, QueryParameter(schema_extra=maybe(TYPES))] = None,
     follow: FromQuery[bool] = True,
-    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", schema_extra=maybe(LAST_CURSOR))] = None,
 ) -> Stream:
     """The event log as server-sent events. The id of each is the cursor after it.
 
@@ -234,13 +239,13 @@ async def list_nodes(request: Asked) -> NodeList:
     return NodeList([shown(node) for node in await engine_of(request).nodes()])
 
 
-@post("/erase", status_code=200, dto=StrictBody[Erase], return_dto=None, responses=answers(400))
+@post("/erase", status_code=200, dto=StrictBody[Erase], return_dto=None, responses=answers(413))
 async def erase(request: Asked, data: JSONBody[Erase]) -> Erased:
     """End and remove everything of an owner: sessions, items, events. There is no way back."""
     return Erased(await engine_of(request).erase(data.owner))
 
 
-@get("/healthz")
+@get("/healthz", responses=answers())
 async def healthz() -> Health:
     """Whether the process lives; asks nobody else."""
     return Health()
@@ -273,6 +278,6 @@ V1: Final = [
 ]
 
 
-def routes() -> list[Any]:
-    """All of them: versioned, but for the health checks."""
-    return [Router("/v1", route_handlers=V1), healthz, readyz]
+def routes(security: list[dict[str, list[str]]] | None) -> list[Any]:
+    """All of them: versioned, but for the health checks; what they ask for as the schema says it."""
+    return [Router("/v1", route_handlers=V1, security=security), healthz, readyz]

@@ -137,10 +137,13 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         problem = os.strerror(error.errno or 0) if isinstance(error, OSError) else "is not a port"
         raise ConfigurationError(f"cannot listen on {host} port {port}: {problem}; try another --port") from None
+    # asyncio sends at once (TCP_NODELAY) only where a socket says that it is TCP's; else head and body of an answer,
+    # two writes, would be 40 ms apart.
+    return socket.socket(listener.family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 def _is_loopback(host: str) -> bool:

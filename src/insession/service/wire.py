@@ -5,16 +5,24 @@ The words are those of the engine. Times are seconds since the epoch, durations 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from insession.errors import DataUnreadable
+from insession.kernel.batching import MOST_WAITING
 from insession.kernel.events import Event
+from insession.kernel.locks import MOST_PERMITS
 from insession.kernel.record import State
 from insession.kernel.session import Deadlines, Session
 from insession.kernel.tickets import TTL
+
+from .shapes import KIND, OWN_KIND, REASON, TEXT, TICKET, TIMEOUT, VERSION, shape
+
+LONGEST_WAIT: Final = 60.0
+"""So many seconds an interrupt may wait until the work has stopped."""
+WAIT: Final = {"minimum": 0.0, "maximum": LONGEST_WAIT}
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,33 +32,33 @@ class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``idle`` and ``absolute`` are seconds; null: never.
     """
 
-    kind: str = "session"
-    owner: str | None = None
-    name: str | None = None
+    kind: Annotated[str, shape(OWN_KIND)] = "session"
+    owner: Annotated[str, shape(TEXT)] | None = None
+    name: Annotated[str, shape(TEXT)] | None = None
     data: Any = None
-    idle: float | UnsetType | None = UNSET
-    absolute: float | UnsetType | None = UNSET
+    idle: Annotated[float, shape(TIMEOUT)] | UnsetType | None = UNSET
+    absolute: Annotated[float, shape(TIMEOUT)] | UnsetType | None = UNSET
 
 
 class InterruptSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a session is interrupted, and how many seconds to wait until its work has stopped."""
 
-    reason: str = "interrupted"
-    wait: float | None = None
+    reason: Annotated[str, shape(REASON)] = "interrupted"
+    wait: Annotated[float, shape(WAIT)] | None = None
 
 
 class CloseSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a session is closed."""
 
-    reason: str = "completed"
+    reason: Annotated[str, shape(REASON)] = "completed"
 
 
 class InterruptAll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which sessions are interrupted: of a kind, of an owner, of both, or with neither all; and why."""
 
-    kind: str | None = None
-    owner: str | None = None
-    reason: str = "interrupted"
+    kind: Annotated[str, shape(KIND)] | None = None
+    owner: Annotated[str, shape(TEXT)] | None = None
+    reason: Annotated[str, shape(REASON)] = "interrupted"
 
 
 class AcquireLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,11 +70,11 @@ class AcquireLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when its note was taken and is done with, it is refused rather than queued anew.
     """
 
-    name: str
-    ticket: str | None = None
-    ttl: float = TTL
-    permits: int = 1
-    queue: int | None = None
+    name: Annotated[str, shape(TEXT)]
+    ticket: Annotated[str, shape(TICKET)] | None = None
+    ttl: Annotated[float, shape(TIMEOUT)] = TTL
+    permits: Annotated[int, shape({"minimum": 1, "maximum": MOST_PERMITS})] = 1
+    queue: Annotated[int, shape({"minimum": 0, "maximum": MOST_WAITING})] | None = None
     note: str | None = None
     again: bool = False
 
@@ -74,24 +82,24 @@ class AcquireLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RenewLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A permit is prolonged by ``ttl`` seconds from now."""
 
-    name: str
-    ticket: str
-    fencing_token: int
-    ttl: float = TTL
+    name: Annotated[str, shape(TEXT)]
+    ticket: Annotated[str, shape(TICKET)]
+    fencing_token: Annotated[int, shape(VERSION)]
+    ttl: Annotated[float, shape(TIMEOUT)] = TTL
 
 
 class ReleaseLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A permit, or a place in the queue, is given back; with ``fencing_token`` only that permit."""
 
-    name: str
-    ticket: str
-    fencing_token: int | None = None
+    name: Annotated[str, shape(TEXT)]
+    ticket: Annotated[str, shape(TICKET)]
+    fencing_token: Annotated[int, shape(VERSION)] | None = None
 
 
 class Erase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose sessions, items and events are removed."""
 
-    owner: str
+    owner: Annotated[str, shape(TEXT)]
 
 
 class SessionView(msgspec.Struct, frozen=True):
