@@ -46,7 +46,8 @@ async def served(engine: Engine | str, **options: Any) -> AsyncIterator[httpx2.A
     """An application on a real socket of this process's loop, and a client of it."""
     listening = asyncio.Event()
     with _listen("127.0.0.1", 0) as listener:
-        server = _Server(create_app(engine, **options), listening.set)
+        app = options.pop("app", None) or create_app(engine, **options)
+        server = _Server(app, listening.set)
         task = asyncio.create_task(server.serve([listener]))
         try:
             async with asyncio.timeout(10.0):

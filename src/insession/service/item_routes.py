@@ -39,8 +39,7 @@ async def list_items(
     found, after = await engine.items.find(
         _own(prefix, "prefix"), owner=owner_of(owner, owner_header), after=cursor, limit=limit
     )
-    # A page may be short of what is the engine's own; whether there is another one says the cursor.
-    return ItemList([_view(entry, engine.most_data) for entry in found if entry.key[0] != "~"], after)
+    return ItemList([_view(entry, engine.most_data) for entry in found], after)
 
 
 @get(_PATH, responses=answers(404))

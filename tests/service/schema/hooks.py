@@ -25,7 +25,7 @@ def before_load_schema(_: schemathesis.HookContext, raw_schema: dict[str, Any]) 
     """It puts no slash into a path, and every key has one: it comes in `before_call`."""
     for operation in raw_schema["paths"]["/v1/items/{key}"].values():
         key = next(one for one in operation["parameters"] if one["name"] == "key")
-        key["schema"] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": f"^{FIRST}+(/{FIRST}*)?$"}
+        key["schema"] = {"type": "string", "pattern": f"^{FIRST}+(/{FIRST}*)?$"}
 
 
 @schemathesis.hook
@@ -36,8 +36,9 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], kwarg
         _mend_body(case.body)
     assert case.meta is not None
     # It draws no ETag, and counts a request with something else as one that should be accepted.
-    if case.meta.generation.mode is GenerationMode.POSITIVE and case.headers and "If-Match" in case.headers:
-        case.headers["If-Match"] = "*"
+    for name in ("If-Match", "If-None-Match"):
+        if case.meta.generation.mode is GenerationMode.POSITIVE and case.headers and name in case.headers:
+            case.headers[name] = "*"
     path = case.meta.components.get(ParameterLocation.PATH)
     if path is not None and path.mode is GenerationMode.POSITIVE:
         _mend_path(case)
