@@ -11,8 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from tests.servers.postgres import PostgresServer
-from tests.servers.postgres import running_server
+from tests.servers.postgres import PostgresServer, running_server
 from tests.servers.valkey import Valkey
 
 __all__ = ["PostgresServer", "Valkey", "bare", "cpu_seconds", "running_postgres", "running_valkey", "slow_flush"]

@@ -288,13 +288,14 @@ async def test_two_that_recover_share_the_calls(opened: Opener, clock: ManualClo
         await dying.close(dead)
         for _ in range(10):
             await settle()
-        assert len(called) == 2
+        assert called == dict.fromkeys(sessions, 1)
+        held = sum(lock.name.endswith("/recovery") for lock in one.locks.held.values())
         await _kill(one)  # its lease runs out, and the other calls again
         going_on.set()
         for _ in range(10):
             await clock.advance(1.0)
         assert called.keys() == sessions
-        assert sum(called.values()) == 4
+        assert called.total() == 3 + held
         for session_id in sessions:
             assert [event.type for event in await other.history(session_id)] == ["opened", "orphaned"]
 
@@ -315,3 +316,15 @@ async def test_recovery_goes_on_after_the_store_was_away(
         await clock.advance(2.0)
         await recovering
         assert (await bystander.get(session.id)).reason == "node_lost"
+
+
+async def test_who_owns_nothing_itself_notices_a_death_in_time(opened: Opener, clock: ManualClock) -> None:
+    watching = await opened()
+    await clock.advance(1.0)
+    dying = await opened()
+    session = await dying.open(kind="calls")
+    await _kill(dying)
+    for _ in range(16):
+        await clock.advance(1.0)
+    assert called == {session.id: 1}
+    assert (await watching.get(session.id)).record.node is None

@@ -47,6 +47,8 @@ async def move_with_killed_copiers(source: str, target: str, *, lines: int, kill
     chance = random.Random(seed)
     async with Worker("feed", source, CALLERS) as writer:
         said = [await writer.line() for _ in range(lines)]
+        moved = asyncio.Event()
+        listening = asyncio.create_task(_listen(writer, said, moved))
         for turn in range(kills):
             async with Worker("carry", source, target) as copier:
                 for _ in range(chance.randint(1, 1 + 3 * turn)):
@@ -55,16 +57,23 @@ async def move_with_killed_copiers(source: str, target: str, *, lines: int, kill
                 copier.kill()
                 await copier.end()
         async with Worker("carry", source, target) as copier:
-            while said[-1][0] != "moved":
-                said.append(await writer.line())
+            await moved.wait()
             copier.kill()
             await copier.end()
         async with Worker("carry", source, target) as copier:
             carried = (await copier.rest())[-1]
         assert carried == ["carried", "True"]
-        said += await writer.rest()
+        await listening
     assert sum(line[0] == "moved" for line in said) == CALLERS
     return await check_target(target, said)
+
+
+async def _listen(writer: Worker, said: list[list[str]], moved: asyncio.Event) -> None:
+    """Hear the writer to its end: one whom nobody hears would stop."""
+    while line := await writer.line():
+        said.append(line)
+        if line[0] == "moved":
+            moved.set()
 
 
 async def check_target(target: str, said: list[list[str]]) -> int:

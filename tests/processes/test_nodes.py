@@ -73,11 +73,11 @@ async def lose_a_node(url: str, number: int, *, early: bool = False, ttl: float 
         owner = await stack.enter_async_context(Worker("own", url, number))
         owned = {line[1]: line[2] for line in await owner.until("ready")}
         await others.start(stack, 3 if early else 0)
+        engine = await stack.enter_async_context(insession.connect(url))
         owner.kill()
         assert await owner.end() == -9
         killed = time.monotonic()
         await others.start(stack, 0 if early else 2)
-        engine = await stack.enter_async_context(insession.connect(url))
         async with asyncio.timeout(DEADLINE):
             # Those that are kept are taken over one by one, before any function is called.
             await _recovered(engine, number + number // 3)
@@ -94,8 +94,8 @@ async def lose_a_node(url: str, number: int, *, early: bool = False, ttl: float 
         await others.leave()
         called = Counter(others.called)
         assert called.keys() == {session_id for session_id, kind in owned.items() if kind == "calls"}
-        # Once more at most for each that was killed in a call.
-        assert number <= called.total() <= number + 2
+        # Once more at most for each call that was cut off.
+        assert number <= called.total() <= number + 2 * recovery.ABREAST
         await _check(engine, owned)
         return took
 

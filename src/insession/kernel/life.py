@@ -214,6 +214,11 @@ class Life:
         """The kinds that this engine declares, its own node's included."""
         return [NODE, *self._kinds.values()]
 
+    @property
+    def recovers(self) -> bool:
+        """Whether it declares what happens to sessions of dead nodes."""
+        return any(kind.recovery is not None for kind in self._kinds.values())
+
     async def _find_index_key(self, *, make: bool) -> None:
         """The key of the owners' digests: as given, else as it lies in the store, made by whoever needs it first."""
         if self._index_key is not None:

@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from insession.errors import StoreError
+from insession.kernel.kinds import NODE
 from insession.kernel.operations import End, Ends, Pick, Purge
 from insession.kernel.record import NEVER
 from insession.kernel.rules import expiry
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("insession.reaper")
 LONGEST_SLEEP: Final = 60.0
 """Sessions that other processes opened are looked for this often; ours are known."""
+LONGEST_SLEEP_BESIDE_NODES: Final = NODE.idle or LONGEST_SLEEP
+"""Who recovers sessions of dead nodes looks so often: each of these has been there for so long when it is due."""
 PURGE_EVERY: Final = 60.0
 _JITTER: Final = 0.25
 
@@ -53,7 +56,7 @@ class Reaper:
 
     async def _sweep(self, now: float) -> None:
         engine = self._engine
-        self.look = now + LONGEST_SLEEP
+        self.look = now + (LONGEST_SLEEP_BESIDE_NODES if engine.recovers else LONGEST_SLEEP)
         try:
             ends: Ends = await engine._ask(
                 End(Pick("due", most=engine._step), expiry(now, engine._change(), engine.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("insession.recovery")
 FINISH_TTL: Final = 30.0
-RECOVERY_TTL: Final = 4.0
+RECOVERY_TTL: Final = 3.0
 """Who dies while he recovers a session keeps it from others for so long."""
+ABREAST: Final = 16
+"""So many sessions one process recovers by a function at once."""
 FINISH_RETRY: Final = (1.0, 5.0, 30.0, 60.0)
 """Pauses between tries of work after an ending; the last one repeats."""
 
@@ -154,15 +157,13 @@ class Recovery:
 
     async def _call_for_each(self, node: str, kind: str, call: Work) -> None:
         """Call a function for each session of a dead node, beside others who do the same."""
-        later = [
-            record.id
-            async for record in self._records("node", node, kind, State.ACTIVE)
-            if not await self._call(record.id, node, call, wait=0.0)
-        ]
-        for session_id in later:
-            # Whoever was at it may have died.
-            while not await self._call(session_id, node, call, wait=None):
-                pass
+        ids = [record.id async for record in self._records("node", node, kind, State.ACTIVE)]
+        done = await _abreast(ids, lambda session_id: self._call(session_id, node, call, wait=0.0))
+        # Whoever was at one of these may have died.
+        left = [session_id for session_id, mine in zip(ids, done, strict=True) if not mine]
+        while left:
+            done = await _abreast(left, lambda session_id: self._call(session_id, node, call, wait=None))
+            left = [session_id for session_id, mine in zip(left, done, strict=True) if not mine]
 
     async def _call(self, session_id: str, node: str, call: Work, *, wait: float | None) -> bool:
         """Call the function, then take the session from its node; False: somebody else is at it, or was.
@@ -242,3 +243,15 @@ class Recovery:
             commit = commands.finished(record, engine.clock.now(), engine._change(), engine.name)
             if not isinstance(await engine._ask(commit), Refused):
                 return
+
+
+async def _abreast(ids: Sequence[str], call: Callable[[str], Awaitable[bool]]) -> list[bool]:
+    """What a call answers for each of these, some at once."""
+    answers: list[bool] = []
+    for place in range(0, len(ids), ABREAST):
+        some = await asyncio.gather(*map(call, ids[place : place + ABREAST]), return_exceptions=True)
+        for answer in some:
+            if isinstance(answer, BaseException):
+                raise answer
+            answers.append(answer)
+    return answers

@@ -7,7 +7,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from insession.kernel.operations import (
@@ -15,7 +15,6 @@ from insession.kernel.operations import (
     Commit,
     Done,
     End,
-    Ends,
     Guard,
     Load,
     Loaded,
@@ -25,10 +24,9 @@ from insession.kernel.operations import (
     Touched,
 )
 from insession.kernel.record import Record, State
-from insession.kernel.rules import ENDING_EVENT
 
-from .answers import CLOSED, Told, answers_of, record_of
-from .batch import CODES, limits_of, lock_number
+from .answers import CLOSED, FIELDS, Told, answers_of, record_of
+from .batch import CODES, Row, limits_of, lock_number
 from .connections import Connections
 from .schema import Schema
 
@@ -55,7 +53,7 @@ class Alone:
             "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::bigint)) UPDATE @sessions AS s SET "
         )
         live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3 AND NOT EXISTS (SELECT FROM @mark)"
-        self._record = schema.sql("SELECT * FROM @sessions WHERE id = $1")
+        self._record = schema.sql(f"SELECT {FIELDS} FROM @sessions WHERE id = $1")  # noqa: S608 - our own words
         self._touching = schema.sql(
             lock
             + "touched = $3, due = greatest(least($3 + s.reach, s.absolute), s.due)"
@@ -119,14 +117,9 @@ class Alone:
             *(None if part.event is None else part.event.value, part.reason, ask.at, ask.node),
             safe=False,
         )
-        if rows[0][1] == CLOSED:
-            return None
-        (answer,), told = answers_of((ask,), rows)
-        if told is not None:
-            self._tell(told)
-        return answer
+        return None if rows[0][1] == CLOSED else self._answered(ask, rows)
 
-    async def _end(self, ask: End) -> Ends | None:
+    async def _end(self, ask: End) -> Answer | None:
         pick, how = ask.pick, ask.ending
         if pick.index != "id" or pick.value is None:
             return None
@@ -136,7 +129,10 @@ class Alone:
             *(how.guard is Guard.DUE, how.change, how.node),
             safe=False,
         )
-        if not rows:
-            return None
-        self._tell(Told([ENDING_EVENT[how.state].value], handed=False, wanted=rows[0][1]))
-        return Ends((pick.value,), (rows[0][0],))
+        return self._answered(ask, rows) if rows else None
+
+    def _answered(self, operation: Operation, rows: Sequence[Row]) -> Answer:
+        (answer,), told = answers_of((operation,), rows)
+        if told is not None:
+            self._tell(told)
+        return answer

@@ -56,26 +56,26 @@ BEGIN
         INSERT INTO @events VALUES (
             last, event, event_time, id, kind, owner, number, event_reason, change, event_node
         );
-        line.place := 0;
-        line.code := 14;
-        line.names := ARRAY[event];
-        line.numbers := ARRAY[(NOT pg_try_advisory_xact_lock(space + 1))::integer];
-        line.more := false;
-        RETURN NEXT line;
+        RETURN NEXT @told(space, ARRAY[event], last, 1, false, false);
     END IF;
 END $$;
 
 CREATE FUNCTION @end_alone(
     space bigint, session_id text, before double precision, t double precision, new_state smallint, why text,
     expiry boolean, by_change text, by_node text
-) RETURNS TABLE (number bigint, wanted boolean)
+) RETURNS SETOF @line
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     last bigint;
-    happened @event;
+    type text := (ARRAY['interrupted', 'expired', 'closed'])[new_state];
+    kind text;
+    owner text;
+    number bigint;
+    untold boolean;
+    line @line;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(space);
     IF EXISTS (SELECT FROM @mark) THEN RETURN; END IF;
@@ -83,15 +83,16 @@ BEGIN
     SET state = new_state, version = nextval('@number'), change = by_change, ended = t, reason = why,
         rank = @rank(new_state, s.opened, t, s.keep, s.finish)
     WHERE s.id = session_id AND s.state < 1 AND (s.due <= t) = expiry AND s.opened < before AND s.change <> by_change
-    RETURNING (ARRAY['interrupted', 'expired', 'closed'])[new_state], t, s.id, s.kind, s.owner, s.version, why,
-        by_change, by_node
-    INTO happened;
-    IF happened.id IS NULL THEN RETURN; END IF;
+    RETURNING s.kind, s.owner, s.version, s.finish OR starts_with(s.kind, '~') INTO kind, owner, number, untold;
+    IF number IS NULL THEN RETURN; END IF;
     UPDATE @state AS s SET position = s.position + 1 RETURNING s.position INTO last;
-    INSERT INTO @events VALUES (
-        last, happened.type, t, session_id, happened.kind, happened.owner, happened.version, why, by_change, by_node
-    );
-    number := happened.version;
-    wanted := NOT pg_try_advisory_xact_lock(space + 1);
-    RETURN NEXT;
+    INSERT INTO @events VALUES (last, type, t, session_id, kind, owner, number, why, by_change, by_node);
+    line.place := 1;
+    line.code := 7;
+    line.names := ARRAY[session_id];
+    line.numbers := ARRAY[number];
+    line.moment := 'Infinity';
+    line.more := false;
+    RETURN NEXT line;
+    RETURN NEXT @told(space, ARRAY[type], last, 1, untold, false);
 END $$;

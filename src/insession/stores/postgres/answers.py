@@ -36,9 +36,14 @@ _WHYS: Final = (
 )
 
 
+FIELDS: Final = ", ".join(f'"{name}"' for name in Record.__struct_fields__)
+"""The columns of a record, in the order of its fields; those that come after are the store's own."""
+_NUMBER: Final = len(Record.__struct_fields__)
+
+
 def record_of(row: Row) -> Record:
     """The record in such a row."""
-    session_id, kind, owner, node, state, *rest, _, _ = row
+    session_id, kind, owner, node, state, *rest = row[:_NUMBER]
     return Record(session_id, kind, owner, node, STATES[state], *rest)
 
 
@@ -54,29 +59,36 @@ Line = tuple[int, Any, Any, Any, Any, Any, Any, Any, Any]
 
 
 class Told:
-    """What a batch has to tell: types of events, and whether a lease was handed on.
+    """What a call has to tell: types of events, and whether a lease was handed on.
 
-    ``wanted``: somebody waits for more than what stops work.
+    ``wanted``: somebody waits for more than what stops work; ``crowded``: more than one process listens.
+    ``before`` and ``position``: the last positions of the log before it and now (0: not known); ``untold``: it ended
+    sessions that its answers do not name.
     """
 
-    __slots__ = ("handed", "types", "wanted")
+    __slots__ = ("before", "crowded", "handed", "position", "types", "untold", "wanted")
 
-    def __init__(self, types: Sequence[str], *, handed: bool, wanted: bool) -> None:
+    def __init__(self, types: Sequence[str], numbers: Sequence[int | None], *, handed: bool) -> None:
+        wanted, crowded, before, position, untold = numbers
         self.types: frozenset[EventType] = frozenset([_TYPES[one] for one in types])
         self.handed: bool = handed
-        self.wanted: bool = wanted
+        self.wanted: bool = wanted != 0
+        self.crowded: bool = crowded != 0
+        self.before: int = before or 0
+        self.position: int = position or 0
+        self.untold: bool = untold != 0
 
 
 def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[list[Answer], Told | None]:
     """The answers in the lines of a call, and what it has to tell."""
     lines: dict[int, list[Line]] = defaultdict(list)
     for row in rows:
-        place, *line = row
-        lines[place].append(tuple(line))
+        place, *rest = row
+        lines[place].append(tuple(rest))
     told, numbers, touched = None, list[int](), dict[int, float]()
     for line in lines.get(0, ()):
         if line[0] == _TOLD:
-            told = Told(line[4], handed=line[7], wanted=line[3] == [1])
+            told = Told(line[4], line[3], handed=line[7])
         elif line[0] == _NUMBERS:
             numbers = line[3]
         else:

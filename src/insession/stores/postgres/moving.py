@@ -65,7 +65,7 @@ class Moving:
         if mark.standing is not None:
             await self._connections.fetch(self._settle, safe=True)
             await self._connections.fetch("SELECT pg_advisory_xact_lock($1)", self._space, safe=True)
-            self._tell(Told((), handed=True, wanted=True))
+            self._tell(Told((), (1, 1, 0, 0, 1), handed=True))
             # What was under way has taken numbers meanwhile.
             ((stands, store, number),) = await self._connections.fetch(self._stand, None, "", 0, "", safe=True)
         return Marked(Standing(stands), store, number)

@@ -125,5 +125,10 @@ CREATE TYPE @line AS (
     place integer, code smallint, session @sessions, item @items, numbers bigint[], names text[], notes bytea[],
     moment double precision, more boolean, moments double precision[]
 );
+-- What like operations came to that were done as one statement: the places of those that are done, what is due then, and
+-- their events with the places of these; whether an ending is among them that answers do not tell.
+CREATE TYPE @several AS (
+    done integer[], dues double precision[], places integer[], events @event[], untold boolean
+);
 -- What an operation came to: its answer, the events that it wrote, and whether it handed a lease on.
 CREATE TYPE @outcome AS (line @line, events @event[], handed boolean);

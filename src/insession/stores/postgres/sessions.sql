@@ -3,6 +3,17 @@
 -- guards: 0 any, 1 absent, 2 version, 3 live, 4 due, 5 ended, 6 same
 -- refusals: 1 stale, 2 ended, 3 past due, 4 missing, 5 limit reached, 6 fenced off, 7 full, 8 taken, 9 lost
 
+CREATE FUNCTION @records(ids text[]) RETURNS SETOF @sessions
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+-- What there is of these sessions, in any order.
+BEGIN
+    RETURN QUERY SELECT * FROM @sessions AS s WHERE s.id = ANY (ids);
+END $$;
+
 CREATE FUNCTION @refused(why integer, rec @sessions, one @items DEFAULT NULL) RETURNS @outcome
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -106,7 +117,8 @@ BEGIN
         change = after.change, opened = after.opened, touched = after.touched, "window" = after."window",
         reach = after.reach, absolute = after.absolute, due = after.due, ended = after.ended, reason = after.reason,
         keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data,
-        timer = least(s.timer, after.due), rank = @rank(after.state, after.opened, after.ended, after.keep, after.finish)
+        timer = least(s.timer, after.due),
+        rank = @rank(after.state, after.opened, after.ended, after.keep, after.finish)
     WHERE s.id = rec.id;
     RETURN after;
 END $$;
