@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.programs import INSESSION, Process, clean_environ, insession, started
@@ -104,6 +105,18 @@ def test_events_as_they_happen(cli: Run, opened: Open, folder: Path, target: tup
         cli("interrupt", session)
         assert json.loads(reader.popen.stdout.readline())["type"] == "interrupted"
         assert reader.stop(2) == (130, "")
+
+
+def test_a_service_that_stops_ends_the_stream(tmp_path: Path) -> None:
+    with started(*INSESSION, "serve", "--port", "0", cwd=tmp_path) as service:
+        httpx2.post(f"{service.url}/v1/sessions", json={}, trust_env=False)
+        command = (*INSESSION, "events", "--json", "--after", "0", "--url", service.url)
+        with started(*command, cwd=tmp_path) as reader:
+            cursor = json.loads(reader.said)["cursor"]
+            assert service.stop() == (0, "")
+            rest, told = reader.popen.communicate(timeout=30)
+            assert (reader.popen.returncode, rest) == (5, "")
+            assert f"go on with --after {cursor}" in told
 
 
 @pytest.mark.parametrize(

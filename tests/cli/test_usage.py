@@ -24,7 +24,7 @@ USAGE = 2
         (("open", "--kind", "~node"), "kind: "),
         (("open", "--kid", "job"), "--kind"),
         (("touch",), "ID..."),
-        (("touch", "nonsense"), "session_id"),
+        (("touch", "nonsense\x1b[31m"), "\\u001b"),
         (("close", NO_ONE, "--reason", ""), "reason"),
         (("ls", "--node", "nonsense"), "node"),
         (("locks", "--prefix", "\n"), "prefix"),

@@ -9,6 +9,8 @@ from typing import Final
 from insession.errors import InsessionError
 from insession.service.problems import Problem, problem_of
 
+from .text import printable
+
 OK: Final = 0
 ERROR: Final = 1
 USAGE: Final = 2
@@ -56,7 +58,7 @@ def failed(error: InsessionError | Usage, of: str = "") -> int:
 
 def tell(sentence: str) -> None:
     """One line on standard error, which is for people."""
-    print(f"insession: {' '.join(sentence.splitlines())}", file=sys.stderr)  # noqa: T201
+    print(f"insession: {printable(' '.join(sentence.splitlines()))}", file=sys.stderr)  # noqa: T201
 
 
 def first(codes: Iterable[int]) -> int:

@@ -14,6 +14,7 @@ from insession.service.log import Logged
 from insession.service.wire import Ending, SessionView
 
 from . import tables
+from .text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,7 +52,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """A plain line: it need not wait for rich."""
-        sys.stdout.write("".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text) + "\n")
+        sys.stdout.write(printable(text) + "\n")
         sys.stdout.flush()
 
     def number(self, word: str, number: int) -> None:

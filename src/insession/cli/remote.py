@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 
 from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown, StoreUnavailable
-from insession.kernel.events import Event
+from insession.kernel.events import Event, EventType
 from insession.kernel.ids import check_id
 from insession.kernel.upkeep import Stats
 from insession.service.feed import KEEP_ALIVE
@@ -37,6 +37,8 @@ from .client import Client
 from .codes import ServiceProblem
 
 T = TypeVar("T")
+_TYPES: Final = frozenset(EventType)
+"""Other blocks of the stream are no events: it says good-bye when the service stops."""
 TIMEOUT: Final = 10.0
 LONG: Final = 600.0
 """So many seconds for what takes as long as there are sessions."""
@@ -156,14 +158,16 @@ async def _logged(chunks: AsyncIterator[bytes]) -> AsyncIterator[Logged]:
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            name, _, value = line.removesuffix(b"\r").partition(b": ")
-            if name:
-                fields[name] = value
+            field, _, value = line.removesuffix(b"\r").partition(b": ")
+            if field:
+                fields[field] = value
                 continue
             if b"data" in fields and fields[b"event"] != b"goodbye":
-                cursor = fields[b"id"].decode()
-                trimmed = fields[b"event"] == b"trimmed"
-                yield Logged(cursor, None if trimmed else msgspec.json.decode(fields[b"data"], type=Event))
+                cursor, name = fields[b"id"].decode(), fields[b"event"].decode()
+                if name in _TYPES:
+                    yield Logged(cursor, msgspec.json.decode(fields[b"data"], type=Event))
+                elif name == "trimmed":
+                    yield Logged(cursor)
             fields.clear()
 
 

@@ -15,6 +15,8 @@ from insession.kernel.upkeep import Stats
 from insession.service.log import Logged
 from insession.service.wire import LockView, SessionView
 
+from .text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -23,10 +25,10 @@ _STYLES: Final = {"active": "green", "interrupted": "red", "expired": "yellow", 
 
 
 def plain(text: str) -> Text:
-    """Text of somebody else's, on a terminal: no markup, no control characters."""
+    """Text of somebody else's: no markup either."""
     from rich.text import Text
 
-    return Text("".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text))
+    return Text(printable(text))
 
 
 def styled(state: str) -> Text:
@@ -150,7 +152,7 @@ def locks(found: Iterable[LockView]) -> Table:
     """Locks, with the tickets of those who hold and wait."""
     return columns(
         ("lock", "holders", "waiting"),
-        [(plain(lock.name), plain("\n".join(lock.holders)), plain(str(len(lock.waiting)))) for lock in found],
+        [(plain(lock.name), plain(", ".join(lock.holders)), plain(", ".join(lock.waiting))) for lock in found],
     )
 
 
