@@ -126,8 +126,10 @@ def test_what_kubernetes_sets_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_file_with_secrets_is_its_users_alone() -> None:
     write(f'token = "{SECRET}"', mode=0o644)
     assert problem() == "insession.toml: others than its user may read its token; chmod 600 it"
-    write('store = "x"', mode=0o644)
-    assert read(None, {}).store == "x"
+    write(f'store = "postgresql://ann:{SECRET}@db/sessions"', mode=0o644)
+    assert problem() == "insession.toml: others than its user may read its store; chmod 600 it"
+    write('store = "postgresql://ann@db/sessions"', mode=0o644)
+    assert read(None, {}).store == "postgresql://ann@db/sessions"
 
 
 def test_a_file_that_is_not_there() -> None:

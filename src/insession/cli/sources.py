@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ _ABOVE: Final = {
     "keys": "keys_file",
 }
 """A setting does not count where one that stands for it is set in a layer above."""
+_PASSWORD: Final = re.compile(r"[^/]*//[^/]*:[^/]*@")
 _NEAR: Final = 0.7
 _OF_OTHERS: Final = 0o077
 
@@ -164,14 +166,16 @@ def _content(file: Path) -> Mapping[str, Any]:
         raise ConfigurationError(f"{file}: is not TOML: {error}") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
-    if os.name == "posix" and mode & _OF_OTHERS and (secrets := sorted(_names(content) & SECRETS)):
+    if os.name == "posix" and mode & _OF_OTHERS and (secrets := _secrets(content)):
         raise ConfigurationError(f"{file}: others than its user may read its {secrets[0]}; chmod 600 it")
     return content
 
 
-def _names(content: Mapping[str, Any]) -> set[str]:
+def _secrets(content: Mapping[str, Any]) -> list[str]:
+    """The settings of a file that are nobody else's business: also a URL with a password."""
     service = content.get("service")
-    return {*content, *(f"service.{name}" for name in (service if isinstance(service, dict) else ()))}
+    names = {*content, *(f"service.{name}" for name in (service if isinstance(service, dict) else ()))}
+    return sorted((names & SECRETS) | {name for name in ("store", "url") if _PASSWORD.match(str(content.get(name)))})
 
 
 def _problem(error: ValidationError, layers: Sequence[_Layer]) -> str:
