@@ -63,14 +63,19 @@ def create_app(
     if rate is UNSET:
         rate = None if tokens is None else RATE
     door = Door(None if hosts is None else frozenset(hosts), tokens, None if rate is None else Rates(rate))
-    app = _application(engine, door, None if tokens is None else [{"bearer": []}])
+    app = _application(engine, door, None if tokens is None else [{"bearer": []}], rate)
     app.state.engine = engine
     app.state.keep_alive = keep_alive
     return app
 
 
-def _application(engine: Engine, door: Door, security: list[dict[str, list[str]]] | None) -> Litestar:
+def _application(
+    engine: Engine, door: Door, security: list[dict[str, list[str]]] | None, rate: float | None
+) -> Litestar:
     schemes = {"bearer": SecurityScheme("http", scheme="bearer")}
+    # JSON may need a few bytes for one that is kept.
+    most = 4 * engine.most_data + 65_536
+    often = "" if rate is None else f" A caller asks at most {rate:g} times a second."
     return Litestar(
         routes(security),
         lifespan=[partial(_lifespan, engine)],
@@ -82,11 +87,11 @@ def _application(engine: Engine, door: Door, security: list[dict[str, list[str]]
             Exception: _error,
         },
         logging_config=None,
-        # JSON may need a few bytes for one that is kept.
-        request_max_body_size=4 * engine.most_data + 65_536,
+        request_max_body_size=most,
         openapi_config=OpenAPIConfig(
             "insession",
             insession.__version__,
+            description=f"Sessions over HTTP. A body has at most {most} bytes.{often}",
             path="/v1/openapi.json",
             render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,

@@ -31,7 +31,7 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class Door(ASGIMiddleware):
     """Refuses other hosts and web pages, callers without a token, too many requests, and unknown query parameters."""
 
-    scopes = (ScopeType.HTTP,)
+    scopes: tuple[ScopeType, ...] = (ScopeType.HTTP,)
 
     def __init__(self, hosts: frozenset[str] | None, tokens: Tokens | None, rates: Rates | None) -> None:
         self._hosts = hosts

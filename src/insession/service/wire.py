@@ -18,11 +18,11 @@ from insession.kernel.record import State
 from insession.kernel.session import Deadlines, Session
 from insession.kernel.tickets import TTL
 
-from .shapes import KIND, OWN_KIND, REASON, TEXT, TICKET, TIMEOUT, VERSION, shape
+from .shapes import KIND, OWN_KIND, REASON, TEXT, TICKET, TIMEOUT, VERSION, Shape, shape
 
 LONGEST_WAIT: Final = 60.0
 """So many seconds an interrupt may wait until the work has stopped."""
-WAIT: Final = {"minimum": 0.0, "maximum": LONGEST_WAIT}
+WAIT: Final[Shape] = {"minimum": 0.0, "maximum": LONGEST_WAIT}
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
