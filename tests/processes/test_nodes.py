@@ -34,6 +34,7 @@ class Recoverers:
         self._listening: list[asyncio.Task[None]] = []
         self.called: list[str] = []
         self.hanging: asyncio.Event = asyncio.Event()
+        self._ready = asyncio.Semaphore(0)
 
     async def start(self, stack: AsyncExitStack, number: int) -> None:
         """Start so many more."""
@@ -42,11 +43,15 @@ class Recoverers:
             worker = await stack.enter_async_context(Worker("recover", url, self._most[place], ttl))
             self._workers.append(worker)
             self._listening.append(asyncio.create_task(self._listen(worker, self._most[place])))
+        for _ in range(number):
+            await self._ready.acquire()
 
     async def _listen(self, worker: Worker, most: int) -> None:
         mine = 0
         while line := await worker.line():
-            if line[0] == "called":
+            if line[0] == "ready":
+                self._ready.release()
+            else:
                 self.called.append(line[1])
                 mine += 1
                 if mine == most:
@@ -74,6 +79,9 @@ async def lose_a_node(url: str, number: int, *, early: bool = False, ttl: float 
         owned = {line[1]: line[2] for line in await owner.until("ready")}
         await others.start(stack, 3 if early else 0)
         engine = await stack.enter_async_context(insession.connect(url))
+        if early:
+            # What they look for at their start is not to be found yet.
+            await asyncio.sleep(1.0)
         owner.kill()
         assert await owner.end() == -9
         killed = time.monotonic()

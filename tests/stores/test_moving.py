@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -151,3 +152,20 @@ async def test_through_wrappers_data_are_sealed_anew(made: Made, clock: ManualCl
     assert await contents(wrapped) == await contents(old)
     clear = {one.data for one in await contents(old)}  # type: ignore[attr-defined]
     assert not clear & {one.data for one in await contents(new)}  # type: ignore[attr-defined]
+
+
+async def test_a_file_of_an_older_schema_gets_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    for namespace in ("one", "two"):
+        async with connect(f"sqlite:///{path}", namespace=namespace) as engine:
+            await engine.open(name=namespace, owner="ann")
+    with closing(sqlite3.connect(path)) as connection:
+        for namespace in ("one", "two"):
+            connection.execute(f"ALTER TABLE state_{namespace} DROP COLUMN mark")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    copied = await copy_between(f"sqlite:///{path}", f"sqlite:///{tmp_path}/new.db", finish=True, namespace="one")
+    assert copied.records == 1
+    async with connect(f"sqlite:///{path}", namespace="two") as engine:
+        assert await engine.count(owner="ann") == 1
+        await engine.open(owner="ann")

@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from insession.errors import StoreError
+from insession.errors import StoreError, StoreMoved
 from insession.kernel.kinds import NODE
 from insession.kernel.operations import End, Ends, Pick, Purge
 from insession.kernel.record import NEVER
@@ -63,7 +63,8 @@ class Reaper:
             )
         except StoreError as error:
             _log.warning("expiry has to wait: %s", error)
-            self.look = now + 1.0
+            # A store that has moved does not come back.
+            self.look = now + (LONGEST_SLEEP if isinstance(error, StoreMoved) else 1.0)
             return
         if ends.more:
             self.look = now

@@ -155,7 +155,7 @@ def _view(line: Line) -> LeaseView:
 
 _KEY: Final = 2
 _TOLD: Final = 14
-CLOSED: Final = 16
+CLOSED: Final = 17
 """The only line of a batch that would change something, where the store does not stand open."""
 _NUMBERS: Final = 15
 _READING: Final[dict[int, Callable[[Line], Answer]]] = {

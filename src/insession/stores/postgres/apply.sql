@@ -143,7 +143,7 @@ BEGIN
         SELECT ARRAY[m.standing, m.store] INTO line.names FROM @mark AS m;
         IF FOUND THEN
             -- The store does not stand open: see `moving`.
-            line.code := 16;
+            line.code := 17;
             RETURN NEXT line;
             RETURN;
         END IF;
