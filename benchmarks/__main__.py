@@ -24,6 +24,7 @@ SCRIPTS = (
     "shared_scaling",
     "tracking",
     "blocking_cost",
+    "service_load",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -55,13 +55,15 @@ def started(*command: str, cwd: Path, environ: dict[str, str] | None = None) -> 
         popen.communicate()
 
 
-def run(*command: str, cwd: Path, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """A process that ends by itself."""
+def run(
+    *command: str, cwd: Path, environ: dict[str, str] | None = None, said: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A process that ends by itself; ``said`` is its standard input."""
     return subprocess.run(
         command,
         cwd=cwd,
         env=clean_environ(environ),
-        stdin=subprocess.DEVNULL,
+        input=said,
         capture_output=True,
         text=True,
         timeout=30,
@@ -69,9 +71,11 @@ def run(*command: str, cwd: Path, environ: dict[str, str] | None = None) -> subp
     )
 
 
-def insession(*arguments: str, cwd: Path, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def insession(
+    *arguments: str, cwd: Path, environ: dict[str, str] | None = None, said: str = ""
+) -> subprocess.CompletedProcess[str]:
     """The command line, as a process, with warnings as errors."""
-    return run(*INSESSION, *arguments, cwd=cwd, environ=environ)
+    return run(*INSESSION, *arguments, cwd=cwd, environ=environ, said=said)
 
 
 def clean_environ(environ: dict[str, str] | None = None) -> dict[str, str]:

@@ -167,11 +167,17 @@ class OutcomeUnknown(StoreError):
 
 
 class DataUnreadable(StoreError):
-    """Stored data cannot be decoded as the kind says; the record is left as it is."""
+    """Stored data cannot be read as the kind says. ``key`` names the session or item, ``problem`` the cause.
 
-    def __init__(self, key: str, problem: str) -> None:
+    ``broken``: its bytes are proven to be nobody's data any more; its session is set aside. Else they stay as they
+    are: another key, or another version of the program, reads them.
+    """
+
+    def __init__(self, key: str, problem: str, *, broken: bool = False) -> None:
         super().__init__(f"data of {key!r} cannot be read: {problem}")
         self.key = key
+        self.problem = problem
+        self.broken = broken
 
 
 class Overloaded(StoreError):

@@ -1,4 +1,4 @@
-"""Where what has to outlive a restart lies when nobody named a place: the state folder."""
+"""Where files of this user lie when nobody named a place: the state folder and the config folder."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def state_folder() -> Path:
     """
     named = os.environ.get("INSESSION_STATE_DIR")
     return Path(named) if named else platformdirs.user_state_path("insession", appauthor=False)
+
+
+def config_folder() -> Path:
+    """The folder of this user's settings, where the system keeps such files. It is not made here."""
+    return platformdirs.user_config_path("insession", appauthor=False)

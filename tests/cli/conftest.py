@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from insession.cli.commands import run
 from tests.programs import INSESSION, Process, insession, started
 
 STORE = "sqlite:///sessions.db"
@@ -50,6 +53,22 @@ def opened(service: Process) -> Callable[..., str]:
         return session_id
 
     return open_session
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Run:
+    """A command in this process: the same but for the start, which costs more than most commands."""
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("INSESSION_")]:
+        monkeypatch.delenv(name)
+
+    def run_inside(*arguments: str) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["insession", *arguments])
+        code = run()
+        shown = capsys.readouterr()
+        return CompletedProcess(arguments, code, shown.out, shown.err)
+
+    return run_inside
 
 
 def lines(done: CompletedProcess[str]) -> list[Any]:

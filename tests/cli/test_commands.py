@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.programs import INSESSION, Process, clean_environ, insession, started
@@ -18,6 +19,13 @@ from .conftest import STORE, Run, lines
 pytestmark = pytest.mark.processes
 Open = Callable[..., str]
 NO_ONE = "00" * 16
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: Run) -> Path:
+    """An empty folder, where commands of this process look."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_ls_is_a_table_for_people(cli: Run, opened: Open) -> None:
@@ -99,6 +107,18 @@ def test_events_as_they_happen(cli: Run, opened: Open, folder: Path, target: tup
         assert reader.stop(2) == (130, "")
 
 
+def test_a_service_that_stops_ends_the_stream(tmp_path: Path) -> None:
+    with started(*INSESSION, "serve", "--port", "0", cwd=tmp_path) as service:
+        httpx2.post(f"{service.url}/v1/sessions", json={}, trust_env=False)
+        command = (*INSESSION, "events", "--json", "--after", "0", "--url", service.url)
+        with started(*command, cwd=tmp_path) as reader:
+            cursor = json.loads(reader.said)["cursor"]
+            assert service.stop() == (0, "")
+            rest, told = reader.popen.communicate(timeout=30)
+            assert (reader.popen.returncode, rest) == (5, "")
+            assert f"go on with --after {cursor}" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -118,8 +138,10 @@ def test_events_as_they_happen(cli: Run, opened: Open, folder: Path, target: tup
         (("lss",), 2, "ls"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(cli: Run, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = cli(*arguments)
+def test_what_goes_wrong_is_one_sentence(
+    inside: Run, target: tuple[str, str], arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    done = inside(*arguments, *target)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.startswith("insession: ")
     assert done.stderr.count("\n") == 1
@@ -139,13 +161,13 @@ def test_what_goes_wrong_is_one_sentence(cli: Run, arguments: tuple[str, ...], c
         (("ls",), 2, "INSESSION_STORE"),
     ],
 )
-def test_a_target_that_cannot_be(tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = insession(*arguments, cwd=tmp_path)
+def test_a_target_that_cannot_be(inside: Run, empty: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    done = inside(*arguments)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
     # A slip in a name must not leave an empty store behind.
-    assert list(tmp_path.iterdir()) == []
+    assert list(empty.iterdir()) == []
 
 
 def test_the_environment_names_the_target(service: Process, folder: Path, opened: Open) -> None:
@@ -181,7 +203,12 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     for missing, extra in (("typer", "cli"), ("httpx2", "cli")):
         code = f"import sys; sys.modules[{missing!r}] = None; import insession.cli; insession.cli.main()"
         done = subprocess.run(
-            [INSESSION[0], "-c", code, "ls"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+            [INSESSION[0], "-c", code, "ls", "--url", "http://127.0.0.1:9"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert done.returncode == 1
         assert done.stderr == f"insession: {missing} is not installed: pip install 'insession[{extra}]'\n"

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,7 +18,7 @@ from tests.programs import INSESSION, insession, started
 from tests.servers import valkey
 from tests.servers.valkey import free_port
 
-from .conftest import lines
+from .conftest import Run, lines
 
 pytestmark = pytest.mark.processes
 UNAVAILABLE = 5
@@ -79,6 +80,27 @@ def test_a_service_and_the_command_line_share_a_store(store: str, tmp_path: Path
             ]
             assert reader.stop(2) == (130, "")
         assert service.stop() == (0, "")
+
+
+def test_the_commands_that_look_and_keep(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: Run
+) -> None:
+    """In this process: how they are as processes is shown over SQLite."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INSESSION_STORE", store)
+
+    def done(*arguments: str) -> list[Any]:
+        return lines(inside(*arguments, "--json"))
+
+    (session,) = done("open", "--kind", "job", "--owner", "ann", "--name", "night", "--data", "[1]")
+    assert done("touch", session["id"])[0]["id"] == session["id"]
+    assert done("stats")[0]["sessions"] == {"job": {"active": 1}}
+    assert done("locks") + done("nodes") == []
+    assert done("close", session["id"])[0]["won"] is True
+    assert done("migrate")[0]["store"] in store.replace(valkey.shared().password, "***")
+    done("copy", "--from", store, "--to", "sqlite:///copy.db", "--finish")
+    assert done("show", session["id"], "--store", "sqlite:///copy.db")[0]["data"] == [1]
+    assert done("erase", "ann", "--yes", "--store", "sqlite:///copy.db")[0]["erased"] > 0
 
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql"])

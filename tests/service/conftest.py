@@ -16,6 +16,13 @@ from insession.service import create_app
 from insession.service.server import _listen, _Server, _url
 from tests.programs import INSESSION, Process, started
 
+TOKENS = "full-token-of-the-tests read-only:reading-token-of-the-tests"
+
+
+def bearer(token: str = TOKENS.partition(" ")[0]) -> str:
+    """The header Authorization with a token."""
+    return f"Bearer {token}"
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
@@ -39,7 +46,8 @@ async def served(engine: Engine | str, **options: Any) -> AsyncIterator[httpx2.A
     """An application on a real socket of this process's loop, and a client of it."""
     listening = asyncio.Event()
     with _listen("127.0.0.1", 0) as listener:
-        server = _Server(create_app(engine, **options), listening.set)
+        app = options.pop("app", None) or create_app(engine, **options)
+        server = _Server(app, listening.set)
         task = asyncio.create_task(server.serve([listener]))
         try:
             async with asyncio.timeout(10.0):

@@ -149,8 +149,13 @@ async def test_streams_end_at_once_when_the_service_stops(tmp_path: Path, how: i
             http.stream("GET", "/v1/events") as answer,
         ):
             stream = blocks(answer)
-            await anext(stream)
+            begin = await anext(stream)
             service.popen.send_signal(how)
-            # Ends as a complete answer, not as a broken one.
-            assert [block async for block in stream] == []
+            # Ends as a complete answer, not as a broken one, and says where another one may begin.
+            (last,) = [block async for block in stream]
+            assert last == {
+                "id": begin["id"],
+                "event": "goodbye",
+                "data": json.dumps({"cursor": begin["id"]}).replace(" ", ""),
+            }
         assert service.popen.wait(5.0) == 0

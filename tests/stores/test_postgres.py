@@ -12,7 +12,7 @@ import pytest
 
 from insession.errors import ConfigurationError, StoreUnavailable
 from insession.kernel.clock import Clock
-from insession.kernel.contract import Store
+from insession.kernel.contract import Store, Versioned
 from insession.kernel.events import ENDINGS, START, EventType
 from insession.kernel.operations import Acquire, Count, Counted, Granted, Release, Waiting
 from insession.kernel.urls import StoreURL, parse_url, store_from
@@ -116,6 +116,15 @@ class TestSchema:
         await stores.open()
         await ask(shared_server(), f'UPDATE "{stores.schema}".versions SET version = 1000')  # noqa: S608
         with pytest.raises(ConfigurationError, match="newer insession"):
+            await stores.open()
+
+    async def test_one_made_before_the_first_release_is_refused(self, stores: Stores) -> None:
+        store = await stores.open()
+        assert isinstance(store, Versioned)
+        assert await store.schema_found() == store.schema
+        await ask(shared_server(), f'UPDATE "{stores.schema}".versions SET version = 1')  # noqa: S608
+        assert await store.schema_found() == 1
+        with pytest.raises(ConfigurationError, match="schema 1"):
             await stores.open()
 
     async def test_database_of_another_encoding_is_refused(self, stores: Stores) -> None:

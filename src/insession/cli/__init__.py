@@ -1,4 +1,4 @@
-"""The command line: ``insession serve | ls | show | interrupt | events``.
+"""The command line: ``insession serve | ls | show | open | touch | interrupt | close | ...``, see docs/cli.md.
 
 Needs the extra: ``pip install 'insession[cli]'``; ``serve`` also ``insession[service]``.
 """
@@ -8,15 +8,21 @@ from __future__ import annotations
 import sys
 
 __all__ = ["main"]
-_PARTS = frozenset({"typer", "rich", "httpx2"})
+_PARTS = frozenset({"typer", "rich", "httpx2", "pydantic", "pydantic_settings"})
 
 
 def main() -> None:
     """Run the command that the arguments say, and exit with its code."""
     try:
         from .commands import run
+
+        code = run()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _PARTS:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _PARTS:
             raise
-        sys.exit(f"insession: {error.name} is not installed: pip install 'insession[cli]'")
-    sys.exit(run())
+        sys.exit(f"insession: {missing} is not installed: pip install 'insession[cli]'")
+    except KeyboardInterrupt:
+        # Before a command had begun.
+        code = 130
+    sys.exit(code)

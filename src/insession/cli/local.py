@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import insession
-from insession.errors import ConfigurationError
 from insession.kernel.engine import Engine
 from insession.kernel.events import Event
-from insession.kernel.urls import parse_url
+from insession.kernel.tickets import Tickets
+from insession.kernel.upkeep import Stats
 from insession.service.log import Logged, read_log
-from insession.service.wire import Ending, SessionList, SessionView, shown
+from insession.service.wire import Ending, LockList, LockView, OpenSession, SessionList, SessionView, shown
 
 from .client import Client
+from .settings import Settings
+from .target import stored
 
 
 class LocalClient:
@@ -25,10 +26,10 @@ class LocalClient:
         self.where = where
 
     async def find(
-        self, *, kind: str | None, owner: str | None, state: str, cursor: str | None, limit: int
+        self, *, kind: str | None, owner: str | None, node: str | None, state: str, cursor: str | None, limit: int
     ) -> SessionList:
         wanted = None if state == "any" else state
-        page = await self._engine.find(kind=kind, owner=owner, state=wanted, cursor=cursor, limit=limit)
+        page = await self._engine.find(kind=kind, owner=owner, node=node, state=wanted, cursor=cursor, limit=limit)
         return SessionList([shown(session, data=False) for session in page.sessions], page.cursor)
 
     async def get(self, session_id: str) -> SessionView:
@@ -37,12 +38,43 @@ class LocalClient:
     async def history(self, session_id: str) -> list[Event]:
         return await self._engine.history(session_id)
 
+    async def open(self, wanted: OpenSession) -> SessionView:
+        session = await self._engine.open(
+            kind=wanted.kind,
+            owner=wanted.owner,
+            name=wanted.name,
+            data=wanted.data,
+            idle=wanted.idle,
+            absolute=wanted.absolute,
+        )
+        return shown(session)
+
+    async def touch(self, session_id: str) -> SessionView:
+        return shown(await self._engine.touch(session_id), data=False)
+
+    async def close(self, session_id: str, reason: str) -> Ending:
+        won = await self._engine.close(session_id, reason)
+        return Ending(won, shown(await self._engine.get(session_id), data=False))
+
     async def interrupt(self, session_id: str, reason: str, wait: float | None) -> Ending:
         won = await self._engine.interrupt(session_id, reason, wait=wait)
         return Ending(won, shown(await self._engine.get(session_id), data=False))
 
     async def interrupt_all(self, kind: str | None, owner: str | None, reason: str) -> int:
         return await self._engine.interrupt_all(reason, kind=kind, owner=owner)
+
+    async def stats(self) -> Stats:
+        return await self._engine.stats()
+
+    async def locks(self, prefix: str, *, cursor: str | None, limit: int) -> LockList:
+        found, after = await Tickets(self._engine).find(prefix, cursor=cursor, limit=limit)
+        return LockList([LockView(one.name, list(one.holders), list(one.waiting)) for one in found], after)
+
+    async def nodes(self) -> list[SessionView]:
+        return [shown(node) for node in await self._engine.nodes()]
+
+    async def erase(self, owner: str) -> int:
+        return await self._engine.erase(owner)
 
     async def events(
         self, after: str | None, types: Collection[str] | None, *, follow: bool
@@ -53,17 +85,9 @@ class LocalClient:
 
 
 @asynccontextmanager
-async def local(url: str, namespace: str) -> AsyncIterator[Client]:
-    """A client over a store's URL. A store that is not there is not made: a slip in its name would look empty."""
-    parsed = parse_url(url)
-    if parsed.scheme == "memory":
-        raise ConfigurationError(
-            "memory: lives inside of one process, so this one would find nothing there; "
-            "name a store that is shared, or with --url the service that holds it"
-        )
-    if parsed.scheme == "sqlite" and not os.path.exists(parsed.path.removeprefix("/")):  # noqa: ASYNC240, PTH110
-        raise ConfigurationError(
-            f"{parsed.shown}: there is no such file; name the store with --store or INSESSION_STORE"
-        )
-    async with insession.connect(url, namespace=namespace) as engine:
-        yield LocalClient(engine, parsed.shown)
+async def local(store: str, settings: Settings) -> AsyncIterator[Client]:
+    """A client over the store of a URL."""
+    where = stored(store).shown
+    engine = insession.connect(store, namespace=settings.namespace or "default", keys=settings.ring)
+    async with engine:
+        yield LocalClient(engine, where)

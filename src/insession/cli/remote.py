@@ -11,33 +11,37 @@ import httpx2
 import msgspec
 
 from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown, StoreUnavailable
-from insession.kernel.events import Event
+from insession.kernel.events import Event, EventType
 from insession.kernel.ids import check_id
+from insession.kernel.upkeep import Stats
 from insession.service.feed import KEEP_ALIVE
 from insession.service.log import Logged
 from insession.service.problems import Problem
 from insession.service.wire import (
+    CloseSession,
     Ending,
+    Erase,
+    Erased,
     History,
     InterruptAll,
     InterruptedAll,
     InterruptSession,
+    LockList,
+    NodeList,
+    OpenSession,
     SessionList,
     SessionView,
 )
 
 from .client import Client
+from .codes import ServiceProblem
 
 T = TypeVar("T")
+_TYPES: Final = frozenset(EventType)
+"""Other blocks of the stream are no events: it says good-bye when the service stops."""
 TIMEOUT: Final = 10.0
-
-
-class ServiceProblem(InsessionError):
-    """The service refused, or failed, and says how: a problem (RFC 9457)."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
+LONG: Final = 600.0
+"""So many seconds for what takes as long as there are sessions."""
 
 
 class RemoteClient:
@@ -48,9 +52,9 @@ class RemoteClient:
         self.where = where
 
     async def find(
-        self, *, kind: str | None, owner: str | None, state: str, cursor: str | None, limit: int
+        self, *, kind: str | None, owner: str | None, node: str | None, state: str, cursor: str | None, limit: int
     ) -> SessionList:
-        query = {"kind": kind, "state": state, "cursor": cursor, "limit": limit}
+        query = {"kind": kind, "node": node, "state": state, "cursor": cursor, "limit": limit}
         # Not in the URL: that would end in logs.
         headers = {} if owner is None else {"Insession-Owner": quote(owner)}
         return await self._ask(SessionList, "GET", "/v1/sessions", params=_given(query), headers=headers)
@@ -61,6 +65,16 @@ class RemoteClient:
     async def history(self, session_id: str) -> list[Event]:
         answer = await self._ask(History, "GET", f"/v1/sessions/{check_id(session_id)}/history")
         return answer.events
+
+    async def open(self, wanted: OpenSession) -> SessionView:
+        return await self._ask(SessionView, "POST", "/v1/sessions", body=wanted)
+
+    async def touch(self, session_id: str) -> SessionView:
+        return await self._ask(SessionView, "POST", f"/v1/sessions/{check_id(session_id)}/touch")
+
+    async def close(self, session_id: str, reason: str) -> Ending:
+        path = f"/v1/sessions/{check_id(session_id)}/close"
+        return await self._ask(Ending, "POST", path, body=CloseSession(reason))
 
     async def interrupt(self, session_id: str, reason: str, wait: float | None) -> Ending:
         return await self._ask(
@@ -73,8 +87,20 @@ class RemoteClient:
 
     async def interrupt_all(self, kind: str | None, owner: str | None, reason: str) -> int:
         body = InterruptAll(kind, owner, reason)
-        # It takes as long as there are sessions.
-        return (await self._ask(InterruptedAll, "POST", "/v1/interrupt", body=body, timeout=600.0)).interrupted
+        return (await self._ask(InterruptedAll, "POST", "/v1/interrupt", body=body, timeout=LONG)).interrupted
+
+    async def stats(self) -> Stats:
+        return await self._ask(Stats, "GET", "/v1/stats", timeout=LONG)
+
+    async def locks(self, prefix: str, *, cursor: str | None, limit: int) -> LockList:
+        query = {"prefix": prefix or None, "cursor": cursor, "limit": limit}
+        return await self._ask(LockList, "GET", "/v1/locks", params=_given(query))
+
+    async def nodes(self) -> list[SessionView]:
+        return (await self._ask(NodeList, "GET", "/v1/nodes")).nodes
+
+    async def erase(self, owner: str) -> int:
+        return (await self._ask(Erased, "POST", "/v1/erase", body=Erase(owner), timeout=LONG)).erased
 
     async def events(
         self, after: str | None, types: Collection[str] | None, *, follow: bool
@@ -108,17 +134,20 @@ class RemoteClient:
 
 
 @asynccontextmanager
-async def remote(url: str) -> AsyncIterator[Client]:
-    """A client of the service at a URL."""
+async def remote(url: str, token: str | None) -> AsyncIterator[Client]:
+    """A client of the service at a URL, which shows it a bearer token (RFC 6750)."""
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
         raise ConfigurationError(f"--url: {error}") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ConfigurationError(f"--url: {url!r} is not like http://127.0.0.1:8080")
     where = str(parsed.copy_with(userinfo=b"")).rstrip("/")
-    # No proxies from the environment: the service is on this host.
-    async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False) as http:
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ConfigurationError(f"--url: {where!r} is not like http://127.0.0.1:8080")
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigurationError("token: is printable ASCII without blanks")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # No proxies from the environment: nobody stands between but whom the URL names.
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False) as http:
         yield RemoteClient(http, where)
 
 
@@ -129,14 +158,16 @@ async def _logged(chunks: AsyncIterator[bytes]) -> AsyncIterator[Logged]:
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            name, _, value = line.removesuffix(b"\r").partition(b": ")
-            if name:
-                fields[name] = value
+            field, _, value = line.removesuffix(b"\r").partition(b": ")
+            if field:
+                fields[field] = value
                 continue
-            if b"data" in fields:
-                cursor = fields[b"id"].decode()
-                trimmed = fields[b"event"] == b"trimmed"
-                yield Logged(cursor, None if trimmed else msgspec.json.decode(fields[b"data"], type=Event))
+            if b"data" in fields and fields[b"event"] != b"goodbye":
+                cursor, name = fields[b"id"].decode(), fields[b"event"].decode()
+                if name in _TYPES:
+                    yield Logged(cursor, msgspec.json.decode(fields[b"data"], type=Event))
+                elif name == "trimmed":
+                    yield Logged(cursor)
             fields.clear()
 
 

@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from insession.errors import ConfigurationError
+from insession.kernel.urls import StoreURL, parse_url
+
 from .client import Opened
-from .local import local
+from .codes import Usage
+from .settings import Settings
 
 DEFAULT_FILE: Final = "insession.db"
 DEFAULT_STORE: Final = f"sqlite:///{DEFAULT_FILE}"
 
 
-class Usage(Exception):
-    """The command was not said in a way that it can be done."""
-
-
-def target(
-    store: str | None, url: str | None, namespace: str | None, environ: Mapping[str, str] = os.environ
-) -> Opened:
-    """The client to use: ``--url`` or ``--store``, else INSESSION_URL, else INSESSION_STORE, else the file here."""
-    if store and url:
-        raise Usage("give --store or --url, not both")
-    if not store and not url:
-        url = environ.get("INSESSION_URL")
-        store = None if url else environ.get("INSESSION_STORE")
-    if url:
-        if namespace:
-            raise Usage("--namespace goes with --store; a service has its own")
+def sessions(settings: Settings) -> Opened:
+    """The client of the service that is named, else of the store, else of the file here."""
+    if settings.url:
         from .remote import remote
 
-        return remote(url)
-    if not store:
-        if not Path(DEFAULT_FILE).exists():
-            raise Usage(
-                f"which sessions? Give --store or --url, set INSESSION_STORE or INSESSION_URL, "
-                f"or go where {DEFAULT_FILE} is"
-            )
-        store = DEFAULT_STORE
-    return local(store, namespace or "default")
+        return remote(settings.url, settings.token)
+    from .local import local
+
+    return local(store_of(settings, or_url=" or --url"), settings)
+
+
+def store_of(settings: Settings, *, or_url: str = "") -> str:
+    """The URL of the store that is named, else of the file here."""
+    if settings.store:
+        return settings.store
+    if not Path(DEFAULT_FILE).exists():
+        variables = "INSESSION_STORE or INSESSION_URL" if or_url else "INSESSION_STORE"
+        raise Usage(
+            f"which {'sessions' if or_url else 'store'}? Give --store{or_url}, set {variables}, "
+            f"or go where {DEFAULT_FILE} is"
+        )
+    return DEFAULT_STORE
+
+
+def stored(url: str) -> StoreURL:
+    """A store's URL, read. A store that is not there is not made: a slip in its name would look empty."""
+    parsed = parse_url(url)
+    if parsed.scheme == "memory":
+        raise ConfigurationError(
+            "memory: lives inside of one process, so this one would find nothing there; "
+            "name a store that is shared, or with --url the service that holds it"
+        )
+    if parsed.scheme == "sqlite" and not os.path.exists(parsed.path.removeprefix("/")):  # noqa: PTH110
+        raise ConfigurationError(
+            f"{parsed.shown}: there is no such file; name the store with --store or INSESSION_STORE"
+        )
+    return parsed

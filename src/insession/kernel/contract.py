@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from insession.kernel.events import EventType, Page
 from insession.kernel.operations import Answer, Operation
@@ -149,3 +149,14 @@ class Store(Protocol):
         store that does nothing of that sets it as any other. Not told by answers, and never passed: an ending of a
         session that owes work, of a kind that begins with ``~``, and any that is a consequence of something else.
         """
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """What a store may have besides: a schema with a version, which `Store.open` brings up to date."""
+
+    schema: int
+    """The version that this insession makes."""
+
+    async def schema_found(self) -> int | None:
+        """The version that lies there, None where nothing does; asked before `Store.open`, and nothing is changed."""

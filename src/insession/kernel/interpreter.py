@@ -174,7 +174,8 @@ class Interpreter:
         return record.version
 
     def _put(self, put: Put, one: Item | None, commit: Commit) -> int:
-        item = rules.item_after(put, one, commit.change, self._rows.next_number())
+        version = one.version if put.guard is _SAME and one is not None else self._rows.next_number()
+        item = rules.item_after(put, one, commit.change, version)
         if item is not None:
             self._rows.put(item, one)
             return item.version

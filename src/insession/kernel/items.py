@@ -76,7 +76,10 @@ class Items:
     async def find(
         self, prefix: str = "", *, owner: str | None = None, after: str | None = None, limit: int = 100
     ) -> tuple[list[Entry], str | None]:
-        """A page of items by prefix, or of an owner, in the order of keys; and where the next one begins."""
+        """A page of items by prefix, or of an owner, in the order of keys; and where the next one begins.
+
+        What the engine keeps for itself, under keys that begin with ``~``, is left out: a page may be short of it.
+        """
         check_count(limit, "limit", 1_000)
         if prefix != "":
             check_text(prefix, "prefix")
@@ -90,7 +93,8 @@ class Items:
             find = Find("item", self._prefix + prefix, after=self._prefix + after if after else None, most=limit)
         found: Found = await self._engine._ask(find)
         now = self._engine.clock.now()
-        entries = [self._entry(item) for item in found.entries if isinstance(item, Item) and item.expires > now]
+        items = [item for item in found.entries if isinstance(item, Item) and item.expires > now]
+        entries = [self._entry(item) for item in items if item.key[0] != "~"]
         return entries, None if found.after is None else found.after.removeprefix(self._prefix)
 
     async def _commit(

@@ -36,7 +36,7 @@ class Guard(enum.Enum):
     ENDED = "ended"
     """Ended, and of this version."""
     SAME = "same"
-    """Of this version in any state; version, change and log stay as they are."""
+    """Of this version in any state (an item: expired too); version, changes and log stay as they are."""
 
 
 class Why(enum.StrEnum):

@@ -87,11 +87,13 @@ def _judge_live(guard: Guard, version: int, record: Record, at: float) -> Refuse
 
 
 def judge_item(put: Put, item: Item | None, at: float) -> Refused | None:
-    """Whether an item may be written or deleted; an expired one counts as absent."""
+    """Whether an item may be written or deleted; an expired one counts as absent, but for `Guard.SAME`."""
     there = item if item is not None and item.expires > at else None
     if put.guard is _ABSENT:
         return None if there is None else Refused(Why.STALE, there)
-    if put.guard is _VERSION:
+    if put.guard is _SAME:
+        there = item
+    if put.guard is _VERSION or put.guard is _SAME:
         if there is None:
             return Refused(Why.MISSING)
         return None if there.version == put.version else Refused(Why.STALE, there)
@@ -154,9 +156,11 @@ def touched(record: Record, touch: Touch) -> Record | Refused | None:
 
 
 def item_after(put: Put, item: Item | None, change: str, version: int) -> Item | None:
-    """The item after a put; None: deleted."""
+    """The item after a put; None: deleted. Under `Guard.SAME` its changes stay; ``version`` is the one it has."""
     if put.data is None:
         return None
+    if put.guard is _SAME and item is not None:
+        return Item(put.key, put.data, version, item.changes, put.owner, put.expires)
     before = item.changes[1 - KEPT_CHANGES :] if item is not None else ()
     return Item(put.key, put.data, version, (*before, change), put.owner, put.expires)
 

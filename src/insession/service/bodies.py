@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar.dto import AbstractDTO
 from litestar.dto.data_structures import DTOFieldDefinition
-from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec import Operation, Reference, Schema
 from litestar.typing import FieldDefinition
 
 from insession.errors import InvalidInput
@@ -47,6 +48,8 @@ class StrictBody(AbstractDTO[T]):
         schema: Reference | Schema = schema_creator.for_field_definition(
             FieldDefinition.from_annotation(cls.model_type)
         )
+        if isinstance(schema, Reference):  # Litestar does not look whether a struct forbids them
+            schema_creator.schema_registry.from_reference(schema).schema.additional_properties = False
         return schema
 
     @classmethod
@@ -61,6 +64,15 @@ class StrictBody(AbstractDTO[T]):
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:  # noqa: ARG003
         """Never, see `create_for_field_definition`."""
         return False
+
+
+@dataclass
+class OptionalBody(Operation):
+    """An operation that is asked without a body, too."""
+
+    def __post_init__(self) -> None:
+        if self.request_body is not None and hasattr(self.request_body, "required"):
+            self.request_body.required = False
 
 
 def decode_body(body: bytes, wanted: type[T]) -> T:

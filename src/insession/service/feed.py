@@ -40,6 +40,7 @@ class Feeds:
     async def follow(self, reading: Reading) -> AsyncIterator[bytes]:
         """The log as it grows, until the reader leaves or the application stops.
 
+        The last block is ``goodbye``: the application stops, and whoever reads on elsewhere has the cursor for it.
         A client's cursor is told at once and with every keep-alive, in blocks without data: they set
         the last event id and dispatch nothing, so that a reconnect misses nothing.
         """
@@ -57,6 +58,7 @@ class Feeds:
                 await asyncio.sleep(0)
             elif not self._stopped:
                 yield _comment("keep-alive", await reading.passed())
+        yield _block("goodbye", reading.cursor, _encode({"cursor": reading.cursor}))
 
     async def _next(self, reading: Reading) -> Logged | None:
         """The next of the log; None after a while without one, or when the streams are stopped."""

@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import unquote
 
-from litestar import Request, Response, Router, get, post, put
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar import Response, Router, get, post, put
+from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
-from insession.kernel.engine import Engine
 from insession.kernel.ids import check_seconds
 from insession.kernel.record import State
 from insession.kernel.upkeep import Stats
 
-from . import feed, problems
-from .bodies import StrictBody
+from . import feed
+from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
+from .bodies import OptionalBody, StrictBody
+from .item_routes import ITEMS
+from .lock_routes import LOCKS
 from .log import read_log
-from .problems import PreconditionFailed, Problem
+from .problems import PreconditionFailed, Stopping
+from .shapes import CURSOR, ETAG, ID, KIND, LAST_CURSOR, LIMIT, TEXT, TYPES, maybe
 from .wire import (
+    LONGEST_WAIT,
     CloseSession,
     Ending,
+    Erase,
+    Erased,
     Health,
     History,
     InterruptAll,
     InterruptedAll,
     InterruptSession,
+    NodeList,
     OpenSession,
+    Ready,
     SessionList,
     SessionView,
     shown,
 )
 
-LONGEST_WAIT: Final = 60.0
-"""So many seconds an interrupt may wait until the work has stopped."""
-_ETAG: Final = re.compile(r'"([0-9]{1,19})"')
-_Request = Request[Any, Any, Any]
-
-
-def _problems(*statuses: int) -> dict[int, ResponseSpec]:
-    return {
-        status: ResponseSpec(Problem, generate_examples=False, description="A problem", media_type=problems.MEDIA_TYPE)
-        for status in (*statuses, 503, 504)
-    }
-
-
-def _engine(request: _Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
+SessionId = Annotated[str, PathParameter(schema_extra=ID)]
 
 
 def _answer(session: SessionView, status: int = 200, **headers: str) -> Response[SessionView]:
     return Response(session, status_code=status, headers={"ETag": f'"{session.version}"', **headers})
 
 
-@post("/sessions", status_code=201, dto=StrictBody[OpenSession], return_dto=None, responses=_problems(400, 409, 413))
-async def open_session(request: _Request, data: JSONBody[OpenSession | None] = None) -> Response[SessionView]:
+@post(
+    "/sessions",
+    status_code=201,
+    dto=StrictBody[OpenSession],
+    return_dto=None,
+    operation_class=OptionalBody,
+    responses=answers(409, 413),
+)
+async def open_session(request: Asked, data: JSONBody[OpenSession | None] = None) -> Response[SessionView]:
     """Open a session. 409: one of that name lives, or the kind's limit is reached."""
     wanted = data or OpenSession()
-    session = await _engine(request).open(
+    session = await engine_of(request).open(
         kind=wanted.kind,
         owner=wanted.owner,
         name=wanted.name,
@@ -73,57 +70,62 @@ async def open_session(request: _Request, data: JSONBody[OpenSession | None] = N
     return _answer(shown(session), 201, Location=f"/v1/sessions/{session.id}")
 
 
-@get("/sessions", responses=_problems(400))
+@get("/sessions", responses=answers())
 async def list_sessions(
-    request: _Request,
+    request: Asked,
     *,
-    owner: FromQuery[str | None] = None,
-    owner_header: Annotated[str | None, HeaderParameter(name="Insession-Owner")] = None,
-    kind: FromQuery[str | None] = None,
+    owner: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    owner_header: Annotated[str | None, HeaderParameter(name=OWNER, schema_extra=maybe(TEXT))] = None,
+    kind: Annotated[str | None, QueryParameter(schema_extra=maybe(KIND))] = None,
+    node: Annotated[str | None, QueryParameter(schema_extra=maybe(ID))] = None,
     in_state: Annotated[
         Literal["active", "interrupted", "expired", "closed", "any"], QueryParameter(name="state")
     ] = "active",
-    cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 100,
+    cursor: Annotated[str | None, QueryParameter(schema_extra=maybe(TEXT))] = None,
+    limit: Annotated[int, QueryParameter(schema_extra=LIMIT)] = 100,
 ) -> SessionList:
     """A page of sessions, without their data.
 
     An owner that nobody should find in a log of URLs travels in the header Insession-Owner, percent-encoded UTF-8.
     """
-    if owner_header is not None:
-        if owner is not None:
-            raise InvalidInput("owner", "is given in the URL and in the header; give it once")
-        owner = _decoded(owner_header)
-    page = await _engine(request).find(
-        owner=owner, kind=kind, state=None if in_state == "any" else in_state, cursor=cursor, limit=limit
+    engine = engine_of(request)
+    if owner is not None and engine.kind(kind or "session").secret_owner:
+        raise InvalidInput("owner", f"is a secret for this kind: URLs end in logs; send it in the header {OWNER}")
+    page = await engine.find(
+        owner=owner_of(owner, owner_header),
+        kind=kind,
+        node=node,
+        state=None if in_state == "any" else in_state,
+        cursor=cursor,
+        limit=limit,
     )
     return SessionList([shown(session, data=False) for session in page.sessions], page.cursor)
 
 
-@get("/sessions/{session_id:str}", responses=_problems(400, 404))
-async def get_session(request: _Request, session_id: FromPath[str]) -> Response[SessionView]:
+@get("/sessions/{session_id:str}", responses=answers(404))
+async def get_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """A session, live or ended. Its version is the ETag."""
-    return _answer(shown(await _engine(request).get(session_id)))
+    return _answer(shown(await engine_of(request).get(session_id)))
 
 
-@post("/sessions/{session_id:str}/touch", status_code=200, responses=_problems(400, 404, 410))
-async def touch_session(request: _Request, session_id: FromPath[str]) -> Response[SessionView]:
+@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 410))
+async def touch_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """The other party was active: moves the idle deadline."""
-    return _answer(shown(await _engine(request).touch(session_id)))
+    return _answer(shown(await engine_of(request).touch(session_id)))
 
 
 @put(
     "/sessions/{session_id:str}/data",
     dto=StrictBody[Any],
     return_dto=None,
-    responses=_problems(400, 404, 409, 410, 412, 413),
+    responses=answers(404, 409, 410, 412, 413),
 )
 async def put_data(
-    request: _Request,
-    session_id: FromPath[str],
+    request: Asked,
+    session_id: SessionId,
     *,
     data: JSONBody[Any] = UNSET,
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    if_match: Annotated[str | None, HeaderParameter(name="If-Match", schema_extra=maybe(ETAG))] = None,
     touch: FromQuery[bool] = False,
     event: FromQuery[bool] = False,
 ) -> Response[SessionView]:
@@ -133,8 +135,8 @@ async def put_data(
     """
     if data is UNSET:
         raise InvalidInput("data", "is missing; the body is the new data, as JSON")
-    session = await _engine(request).get(session_id)
-    version = _version(if_match)
+    session = await engine_of(request).get(session_id)
+    version = version_of(if_match)
     if version is None:
         await session.update(lambda _: data, touch=touch, event=event)
         return _answer(shown(session))
@@ -153,10 +155,11 @@ async def put_data(
     status_code=200,
     dto=StrictBody[InterruptSession],
     return_dto=None,
-    responses=_problems(400, 404),
+    operation_class=OptionalBody,
+    responses=answers(404, 413),
 )
 async def interrupt_session(
-    request: _Request, session_id: FromPath[str], data: JSONBody[InterruptSession | None] = None
+    request: Asked, session_id: SessionId, data: JSONBody[InterruptSession | None] = None
 ) -> Ending:
     """End a session and stop the work for it, anywhere. Ended before, it stays as it was: ``won`` is false.
 
@@ -165,7 +168,7 @@ async def interrupt_session(
     wanted = data or InterruptSession()
     if wanted.wait is not None and check_seconds(wanted.wait, "wait") > LONGEST_WAIT:
         raise InvalidInput("wait", f"is at most {LONGEST_WAIT:g} seconds")
-    engine = _engine(request)
+    engine = engine_of(request)
     won = await engine.interrupt(session_id, wanted.reason, wait=wanted.wait)
     return Ending(won, shown(await engine.get(session_id)))
 
@@ -175,52 +178,48 @@ async def interrupt_session(
     status_code=200,
     dto=StrictBody[CloseSession],
     return_dto=None,
-    responses=_problems(400, 404),
+    operation_class=OptionalBody,
+    responses=answers(404, 413),
 )
-async def close_session(
-    request: _Request, session_id: FromPath[str], data: JSONBody[CloseSession | None] = None
-) -> Ending:
+async def close_session(request: Asked, session_id: SessionId, data: JSONBody[CloseSession | None] = None) -> Ending:
     """End a session in good order. Ended before, it stays as it was: ``won`` is false."""
     wanted = data or CloseSession()
-    engine = _engine(request)
+    engine = engine_of(request)
     won = await engine.close(session_id, wanted.reason)
     return Ending(won, shown(await engine.get(session_id)))
 
 
-@post("/interrupt", status_code=200, dto=StrictBody[InterruptAll], return_dto=None, responses=_problems(400))
-async def interrupt_all(request: _Request, data: JSONBody[InterruptAll | None] = None) -> InterruptedAll:
+@post("/interrupt", status_code=200, dto=StrictBody[InterruptAll], return_dto=None, responses=answers(413))
+async def interrupt_all(request: Asked, data: JSONBody[InterruptAll]) -> InterruptedAll:
     """End every session that was opened before now, of a kind or an owner if given; ``{}`` means all."""
-    if data is None:
-        # An empty request is more often a slip than the wish to end everything.
-        raise InvalidInput("body", "says which sessions: {} for all, or kind, owner")
-    number = await _engine(request).interrupt_all(data.reason, kind=data.kind, owner=data.owner)
+    number = await engine_of(request).interrupt_all(data.reason, kind=data.kind, owner=data.owner)
     return InterruptedAll(number)
 
 
-@get("/sessions/{session_id:str}/history", responses=_problems(400, 404))
-async def history(request: _Request, session_id: FromPath[str]) -> History:
+@get("/sessions/{session_id:str}/history", responses=answers(404))
+async def history(request: Asked, session_id: SessionId) -> History:
     """What the log still knows of a session, oldest first."""
-    engine = _engine(request)
+    engine = engine_of(request)
     events = await engine.history(session_id)
     if not events:
         await engine.get(session_id)
     return History(events)
 
 
-@get("/stats")
-async def stats(request: _Request) -> Stats:
+@get("/stats", responses=answers())
+async def stats(request: Asked) -> Stats:
     """Numbers of the store by kind and state, and of this process."""
-    return await _engine(request).stats()
+    return await engine_of(request).stats()
 
 
-@get("/events", media_type=feed.MEDIA_TYPE, responses=_problems(400))
+@get("/events", media_type=feed.MEDIA_TYPE, responses=answers())
 async def events(
-    request: _Request,
+    request: Asked,
     *,
-    after: FromQuery[str | None] = None,
-    types: FromQuery[str | None] = None,
+    after: Annotated[str | None, QueryParameter(schema_extra=maybe(CURSOR))] = None,
+    types: Annotated[str | None, QueryParameter(schema_extra=maybe(TYPES))] = None,
     follow: FromQuery[bool] = True,
-    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID", schema_extra=maybe(LAST_CURSOR))] = None,
 ) -> Stream:
     """The event log as server-sent events. The id of each is the cursor after it.
 
@@ -229,15 +228,35 @@ async def events(
     ``trimmed`` says that events before its cursor are gone.
     """
     wanted = None if types is None else types.split(",")
-    reading = await read_log(_engine(request), last_event_id or after, wanted)
+    reading = await read_log(engine_of(request), last_event_id or after, wanted)
     content = request.app.state.feeds.follow(reading) if follow else feed.frames(reading.to_the_end())
     return Stream(content, media_type=feed.MEDIA_TYPE, headers=feed.HEADERS)
 
 
-@get("/healthz", responses=_problems())
-async def healthz(request: _Request) -> Health:
-    """Whether the store answers."""
-    return Health("ok", await _engine(request).store.now())
+@get("/nodes", responses=answers())
+async def list_nodes(request: Asked) -> NodeList:
+    """The processes that own work now."""
+    return NodeList([shown(node) for node in await engine_of(request).nodes()])
+
+
+@post("/erase", status_code=200, dto=StrictBody[Erase], return_dto=None, responses=answers(413))
+async def erase(request: Asked, data: JSONBody[Erase]) -> Erased:
+    """End and remove everything of an owner: sessions, items, events. There is no way back."""
+    return Erased(await engine_of(request).erase(data.owner))
+
+
+@get("/healthz", responses=answers())
+async def healthz() -> Health:
+    """Whether the process lives; asks nobody else."""
+    return Health()
+
+
+@get("/readyz", responses=answers())
+async def readyz(request: Asked) -> Ready:
+    """Whether the service takes requests: its store answers, and it is not shutting down."""
+    if request.app.state.stopping:
+        raise Stopping("the service is stopping; ask another one")
+    return Ready(await engine_of(request).store.now())
 
 
 V1: Final = [
@@ -252,26 +271,13 @@ V1: Final = [
     history,
     stats,
     events,
+    list_nodes,
+    erase,
+    *LOCKS,
+    *ITEMS,
 ]
 
 
-def routes() -> list[Any]:
-    """All of them: versioned, but for the health check."""
-    return [Router("/v1", route_handlers=V1), healthz]
-
-
-def _decoded(header: str) -> str:
-    try:
-        return unquote(header, errors="strict")
-    except UnicodeDecodeError:
-        raise InvalidInput("Insession-Owner", "is percent-encoded UTF-8") from None
-
-
-def _version(if_match: str | None) -> int | None:
-    """The version that a request insists on; None: it takes any."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise InvalidInput("If-Match", 'is an ETag that a read gave, such as "17" with its quotes, or *')
-    return int(found[1])
+def routes(security: list[dict[str, list[str]]] | None) -> list[Any]:
+    """All of them: versioned, but for the health checks; what they ask for as the schema says it."""
+    return [Router("/v1", route_handlers=V1, security=security), healthz, readyz]

@@ -1,4 +1,4 @@
-"""Running the service: uvicorn on a loopback address, until a signal."""
+"""Running the service: uvicorn until a signal, and what happens then."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import FrameType
@@ -16,14 +17,18 @@ from typing import Final
 
 import uvicorn
 from litestar import Litestar
+from msgspec import UNSET, UnsetType
 
 import insession
 from insession.errors import ConfigurationError
 from insession.kernel.engine import Engine
+from insession.kernel.ids import check_seconds
 from insession.kernel.kinds import Kind
 from insession.kernel.urls import parse_url
 
-from .app import LOOPBACK_NAMES, create_app
+from .app import create_app, stop
+from .door import LOOPBACK_NAMES
+from .tokens import HOW, Tokens
 
 GRACE: Final = 10.0
 """So many seconds requests under way may take once the service was told to stop."""
@@ -37,29 +42,57 @@ def serve(
     port: int = 8080,
     namespace: str = "default",
     kinds: Iterable[Kind] = (),
+    keys: object = None,
+    tokens: Tokens | str | None = None,
+    rate: float | UnsetType | None = UNSET,
+    drain: float = 0.0,
     say: Say | None = None,
 ) -> None:
-    """Serve a store over HTTP until SIGTERM or SIGINT: then event streams end, requests under way are finished.
+    """Serve a store over HTTP until SIGTERM or SIGINT.
 
-    ``port`` 0 takes a free one. ``say`` gets one line when the service listens (default: it is printed).
-    Raises `ConfigurationError` for an address that is not loopback or not free, and what opening the store raises.
+    Then ``/readyz`` answers 503, and for ``drain`` seconds everything else goes on, so that whoever sends requests
+    here can notice (a second signal cuts that short). After it event streams say good-bye and end, requests under way
+    are finished (10 s), what is queued for the store is written, and the store is closed.
+
+    Args:
+        store: URL of the store.
+        host: The address to listen on. Any but a loopback address needs ``tokens``.
+        port: 0 takes a free one.
+        namespace: The part of the store to serve.
+        kinds: The kinds that are declared here.
+        keys: See `insession.connect`.
+        tokens: See `create_app`; `Tokens.found` looks into a file and the environment. A service with tokens on a
+            loopback address answers to loopback names only, on any other to every name.
+        rate: See `create_app`.
+        drain: See above.
+        say: Gets one line when the service listens; by default it is printed.
+
+    Raises `ConfigurationError` for an address that is not free, or not loopback without ``tokens``, and what opening
+    the store raises.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    engine = insession.connect(store, namespace=namespace, kinds=kinds)
+    if tokens is None and not _is_loopback(host):
+        raise ConfigurationError(
+            f"host {host!r}: beyond loopback addresses the service asks callers for a token; {HOW}"
+        )
+    check_seconds(drain, "drain")
+    engine = insession.connect(store, namespace=namespace, kinds=kinds, keys=keys)
+    app = create_app(engine, hosts=_names(host), tokens=tokens, rate=rate)
     with _listen(host, port) as listener:
         line = f"insession serves {parse_url(store).shown} at {_url(listener)} (pid {os.getpid()})"
-        asyncio.run(_serve(engine, listener, _names(host), partial(say or _print, line)))
+        asyncio.run(_serve(engine, _Server(app, partial(say or _print, line), drain), listener))
 
 
-async def _serve(engine: Engine, listener: socket.socket, names: frozenset[str], listening: Callable[[], None]) -> None:
+async def _serve(engine: Engine, server: _Server, listener: socket.socket) -> None:
+    # Opened here, not by the application's lifespan: uvicorn would keep to itself why it could not be.
     async with engine:
-        await _Server(create_app(engine, hosts=names), listening).serve([listener])
+        await server.serve([listener])
 
 
 class _Server(uvicorn.Server):
     """uvicorn, which says when it listens, ends event streams when it stops, and then returns."""
 
-    def __init__(self, app: Litestar, listening: Callable[[], None]) -> None:
+    def __init__(self, app: Litestar, listening: Callable[[], None], drain: float = 0.0) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -74,34 +107,43 @@ class _Server(uvicorn.Server):
         )
         self._app = app
         self._listening = listening
+        self._drain = drain
+        self._hurry = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.feeds.stop()
+        self._app.state.stopping = True
+        if self._drain:
+            await self._go_on(time.monotonic() + self._drain)
+        stop(self._app)
         await super().shutdown(sockets)
+
+    async def _go_on(self, until: float) -> None:
+        """Serve as before until a time, or until somebody insists."""
+        while not self._hurry and time.monotonic() < until:  # noqa: ASYNC110 - a signal's handler wakes no loop
+            await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         # Not uvicorn's own, which raises the signal again after a shutdown in good order.
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
+        if self.should_exit:
+            self._hurry = True
+            self.force_exit = self.force_exit or sig == signal.SIGINT
         self.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if not _is_loopback(host):
-        raise ConfigurationError(
-            f"host {host!r}: the service knows no callers yet, so it listens on loopback addresses only"
-            " (127.0.0.1, ::1, localhost); put a proxy that does before it to reach it from elsewhere"
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         problem = os.strerror(error.errno or 0) if isinstance(error, OSError) else "is not a port"
         raise ConfigurationError(f"cannot listen on {host} port {port}: {problem}; try another --port") from None
+    # asyncio sends at once (TCP_NODELAY) only where a socket says that it is TCP's; else head and body of an answer,
+    # two writes, would be 40 ms apart.
+    return socket.socket(listener.family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 def _is_loopback(host: str) -> bool:
@@ -113,8 +155,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _names(host: str) -> frozenset[str]:
-    return LOOPBACK_NAMES | {f"[{host}]" if ":" in host else host}
+def _names(host: str) -> frozenset[str] | None:
+    """The names to answer to: web pages reach a loopback address, where nobody else is let in without them."""
+    return LOOPBACK_NAMES | {f"[{host}]" if ":" in host else host} if _is_loopback(host) else None
 
 
 def _url(listener: socket.socket) -> str:

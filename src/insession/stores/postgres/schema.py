@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
 from insession.errors import ConfigurationError
 
-VERSION: Final = 1
-"""Of the objects that `FILES` make."""
+VERSION: Final = 2
+"""Of the objects that `FILES` make. 1 was never released; the next version brings a migration from this one."""
 FILES: Final = (
     *("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "moving.sql"),
     *("apply.sql", "together.sql", "alone.sql"),
@@ -72,6 +72,12 @@ class Schema:
     def _file(self, name: str) -> str:
         return self.sql(Path(__file__).with_name(name).read_text("utf-8"))
 
+    async def found(self, connection: asyncpg.Connection[asyncpg.Record]) -> int | None:
+        """The version of the namespace's objects; None where there are none. Nothing is made."""
+        if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{self._schema}".versions'):
+            return None
+        return await self._recorded(connection)
+
     async def prepare(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Make what is not there yet; others that open at the same time wait."""
         # An error ends the connection and so the transaction; a rollback would wait for a server that may be gone.
@@ -83,6 +89,11 @@ class Schema:
             raise ConfigurationError(
                 f"{self._shown}: the namespace {self._namespace!r} was made by a newer insession; upgrade this one"
             )
+        if version is not None and version < VERSION:
+            raise ConfigurationError(
+                f"{self._shown}: the namespace {self._namespace!r} was made by an insession before 0.1"
+                f" (schema {version}, known here: {VERSION}); give another namespace, or another schema"
+            )
         if version is None:
             for file in FILES:
                 await connection.execute(self._file(file))
@@ -93,7 +104,7 @@ class Schema:
             )
         await transaction.commit()
 
-    async def _version(self, connection: asyncpg.Connection[asyncpg.Record]) -> Any:
+    async def _version(self, connection: asyncpg.Connection[asyncpg.Record]) -> int | None:
         await self._check(connection)
         if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{self._schema}".versions'):
             if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{self._schema}"'):
@@ -101,10 +112,14 @@ class Schema:
             await connection.execute(
                 f'CREATE TABLE "{self._schema}".versions (namespace text PRIMARY KEY, version integer NOT NULL)'
             )
-        return await connection.fetchval(
+        return await self._recorded(connection)
+
+    async def _recorded(self, connection: asyncpg.Connection[asyncpg.Record]) -> int | None:
+        version: int | None = await connection.fetchval(
             f'SELECT version FROM "{self._schema}".versions WHERE namespace = $1',  # noqa: S608 - a checked word
             self._namespace,
         )
+        return version
 
     async def _check(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         encoding = await connection.fetchval("SHOW server_encoding")

@@ -64,7 +64,8 @@ DECLARE
     present boolean := coalesce(one.expires > at, false);
 BEGIN
     IF part.guard = 1 THEN RETURN present::integer; END IF;
-    IF part.guard <> 2 THEN RETURN 0; END IF;
+    IF part.guard = 6 THEN present := one.key IS NOT NULL; END IF;
+    IF part.guard NOT IN (2, 6) THEN RETURN 0; END IF;
     IF NOT present THEN RETURN 4; END IF;
     RETURN CASE WHEN one.version = part.version THEN 0 ELSE 1 END;
 END $$;
@@ -156,9 +157,10 @@ END $$;
 CREATE FUNCTION @put(part @part, one @items, commit_change text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-    number bigint := nextval('@number');
-    changes text[] := coalesce(one.changes, '{}') || commit_change;
+    number bigint := CASE WHEN part.guard = 6 THEN one.version ELSE nextval('@number') END;
+    changes text[] := coalesce(one.changes, '{}');
 BEGIN
+    IF part.guard <> 6 THEN changes := changes || commit_change; END IF;
     IF part.data IS NULL THEN
         DELETE FROM @items AS i WHERE i.key = part.id;
         RETURN 0;

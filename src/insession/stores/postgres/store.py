@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from hashlib import blake2b
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 
@@ -26,7 +26,7 @@ from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
 from .moving import Moving
-from .schema import Schema
+from .schema import VERSION, Schema
 
 RETENTION: Final = 86400.0
 """So many seconds the log keeps an event."""
@@ -36,6 +36,7 @@ POOL: Final = 4
 """So many connections a process makes at most, beside the one that listens."""
 SCAN: Final = 10_000
 """So many positions one page looks at."""
+T = TypeVar("T")
 _LARGEST: Final = (1 << 63) - 1
 _TYPES: Final = {one.value: one for one in EventType}
 
@@ -52,6 +53,7 @@ class PostgresStore:
     most = 128
     abreast = 1
     """Two connections would not keep the order in which `apply` was called."""
+    schema = VERSION
 
     def __init__(
         self,
@@ -106,6 +108,9 @@ class PostgresStore:
 
         return cls(**options_of(url), shown=url.shown, namespace=namespace, clock=clock)
 
+    async def schema_found(self) -> int | None:
+        return await self._asked(self._schema.found)
+
     async def open(self) -> None:
         if self._process is not None:
             raise ConfigurationError(f"{self._shown}: this store was opened before; make another")
@@ -120,10 +125,14 @@ class PostgresStore:
 
     async def _make(self) -> None:
         """Make the tables and functions; the connection that did so has no part in what follows."""
+        await self._asked(self._schema.prepare)
+
+    async def _asked(self, ask: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[T]]) -> T:
+        """Do something on a connection of its own."""
         connection = await self._connections.connect()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._schema.prepare(connection)
+                return await ask(connection)
         except ERRORS as error:
             raise self._connections.unconnected(error) from error
         finally:

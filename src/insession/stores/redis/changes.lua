@@ -50,7 +50,8 @@ end
 local function refusal_of_item(commit, part, item)
   local there = item and item.expires > commit.at and item or nil
   if part.guard == 'a' then return there and refused_item(STALE, there) end
-  if part.guard == 'v' then
+  if part.guard == 's' then there = item end
+  if part.guard == 'v' or part.guard == 's' then
     if not there then return refused_item(MISSING) end
     return there.version ~= part.version and refused_item(STALE, there)
   end
@@ -182,14 +183,17 @@ local function change_record(part, record, commit)
 end
 
 local function change_item(part, item, commit)
-  local version = S.next_number()
+  local same = part.guard == 's'
+  local version = same and item.version or S.next_number()
   if not part.data then
     if item then S.remove_item(item) end
     return 0
   end
   local changes = item and item.changes or {}
-  while #changes >= KEPT_CHANGES do table.remove(changes, 1) end
-  changes[#changes + 1] = commit.change
+  if not same then
+    while #changes >= KEPT_CHANGES do table.remove(changes, 1) end
+    changes[#changes + 1] = commit.change
+  end
   S.put_item({key = part.key, version = version, expires = part.expires, owner = part.owner, changes = changes},
     item, part.data)
   return version

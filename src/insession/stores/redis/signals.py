@@ -97,14 +97,17 @@ class Signals:
 
     async def open(self) -> None:
         """Listen from now on."""
-        ear = await self._subscribed()
-        self._task = asyncio.get_running_loop().create_task(self._listen(ear))
+        self._ear = await self._subscribed()
+        self._task = asyncio.get_running_loop().create_task(self._listen(self._ear))
 
     async def close(self) -> None:
         """Stop."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        # A task that is cancelled before its first step closes nothing.
+        if self._ear is not None:
+            await self._ear.close()
 
     def widen(self, types: Collection[EventType]) -> None:
         """Somebody waits for these: listen to all, if they are not what is always listened to."""

@@ -17,22 +17,45 @@ _OF_OTHERS: Final = 0o077
 _LARGEST: Final = 1 << 16
 
 
-def text_in(path: Path, new: str) -> tuple[str, bool]:
-    """What the file holds, and whether this call made it, of ``new``. `ConfigurationError` where that cannot be."""
+Stamp = tuple[int, int, int]
+"""What changes when a file is written or replaced: its time of change, size and number."""
+
+
+def make_once(path: Path, text: str) -> bool:
+    """Whether this call made the file, of this text. `ConfigurationError` where that cannot be."""
     try:
-        made = not path.exists() and _made(path, new)
-        return _read(path), made
-    except (OSError, UnicodeDecodeError) as error:
-        why = "it is not text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
+        return not path.exists() and _made(path, text)
+    except OSError as error:
+        why = _why(error)
         raise ConfigurationError(f"{path}: the keys cannot be kept there ({why}); set INSESSION_KEYS") from error
 
 
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if os.name == "posix" and stat.S_IMODE(mode) & _OF_OTHERS:
-            raise ConfigurationError(f"{path}: others than its user may read the keys; chmod 600 it")
-        return file.read(_LARGEST).decode().strip()
+def text_in(path: Path) -> tuple[str, Stamp]:
+    """What the file holds, and its stamp. `ConfigurationError` where it cannot be read, or others may read it."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if os.name == "posix" and stat.S_IMODE(status.st_mode) & _OF_OTHERS:
+                raise ConfigurationError(f"{path}: others than its user may read the keys; chmod 600 it")
+            return file.read(_LARGEST).decode().strip(), _stamp(status)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: the keys cannot be read ({_why(error)})") from error
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of the file now; None while there is none."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not text" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
 
 
 def _made(path: Path, text: str) -> bool:

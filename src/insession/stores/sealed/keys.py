@@ -1,7 +1,8 @@
 """The ring of keys, as text, and where it comes from.
 
 A ring's text is ``number:key`` for each key, with commas between: the number from 1 to 4294967295, the key 32 bytes
-in base64 (RFC 4648, either alphabet). The first one seals, all of them open.
+in base64 (RFC 4648, either alphabet). The first one seals, all of them open. A number means one key for ever: of
+a store that has seen it, values sealed by it may lie in any backup.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Final, Literal
 from insession.errors import ConfigurationError
 from insession.folders import state_folder
 
-from .keyfile import text_in
+from .keyfile import Stamp, make_once, stamp_of, text_in
 
 VARIABLE: Final = "INSESSION_KEYS"
+FILE_VARIABLE: Final = "INSESSION_KEYS_FILE"
 KEY_BYTES: Final = 32
 LARGEST_NUMBER: Final = (1 << 32) - 1
 _ENTRY: Final = re.compile(r"([0-9]{1,10}):([A-Za-z0-9+/_-]{43}=)")
@@ -35,7 +37,7 @@ class Keys:
     Raises `ConfigurationError`.
     """
 
-    __slots__ = ("_ring", "made", "path", "source")
+    __slots__ = ("_ring", "_seen", "made", "path", "source")
 
     def __init__(
         self, ring: Mapping[int, bytes], *, source: Source = "given", path: Path | None = None, made: bool = False
@@ -51,6 +53,7 @@ class Keys:
         self.source: Source = source
         self.path: Path | None = path
         self.made: bool = made
+        self._seen: str | Stamp | None = None
 
     def __repr__(self) -> str:
         return f"<Keys {', '.join(map(str, self._ring))} ({self.source})>"
@@ -81,11 +84,20 @@ class Keys:
         return cls({number: os.urandom(KEY_BYTES)})
 
     @classmethod
-    def found(cls, state: Path | None = None) -> Keys:
-        """The ring of ``INSESSION_KEYS``, else that of the file ``keys`` in the state folder, made if it is missing.
+    def from_file(cls, path: Path, *, made: bool = False) -> Keys:
+        """The ring whose text a file holds. It is read again when it changes; replace it whole (write, then rename)."""
+        text, stamp = text_in(path)
+        keys = cls(_parsed(text, str(path)), source="file", path=path, made=made)
+        keys._seen = stamp
+        return keys
 
-        ``state`` stands for the state folder. Of processes that make the file at the same time one wins, and all use
-        its key. Reads and writes files: call it in a thread where a loop runs.
+    @classmethod
+    def found(cls, state: Path | None = None) -> Keys:
+        """The ring of ``INSESSION_KEYS``, else of the file that ``INSESSION_KEYS_FILE`` names, else of our own file.
+
+        That is ``keys`` in the state folder, made if it is missing; ``state`` stands for that folder. Of processes
+        that make it at the same time one wins, and all use its key. Reads and writes files: call it in a thread where
+        a loop runs.
         """
         text = os.environ.get(VARIABLE)
         if text is not None:
@@ -93,10 +105,24 @@ class Keys:
                 raise ConfigurationError(
                     f"{VARIABLE} is empty; give it a ring, as in 1:<base64 of 32 bytes>, or unset it"
                 )
-            return cls(_parsed(text, VARIABLE), source="environment")
+            keys = cls(_parsed(text, VARIABLE), source="environment")
+            keys._seen = text
+            return keys
+        if named := os.environ.get(FILE_VARIABLE):
+            return cls.from_file(Path(named))
         path = (state or state_folder()) / "keys"
-        text, made = text_in(path, cls.generate().text())
-        return cls(_parsed(text, str(path)), source="file", path=path, made=made)
+        return cls.from_file(path, made=make_once(path, cls.generate().text()))
+
+    def again(self) -> Keys | None:
+        """The ring as it stands now where it was found; None where nothing has changed, or it was given.
+
+        Raises `ConfigurationError`. Where nothing has changed this costs the status of a file.
+        """
+        if self.source == "environment":
+            return None if os.environ.get(VARIABLE) in {None, self._seen} else Keys.found()
+        if self.path is None:
+            return None
+        return None if stamp_of(self.path) in {None, self._seen} else Keys.from_file(self.path)
 
     def text(self) -> str:
         """The ring as text, for ``INSESSION_KEYS`` or a file. It holds the keys: keep it as secret as they are."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
-from insession.errors import ConfigurationError, DataUnreadable, StoreUnavailable
+from insession.errors import DataUnreadable, StoreFull
+from insession.kernel.codec import FIRST
 from insession.kernel.contract import Store, Waker
 from insession.kernel.events import EventType, Page
 from insession.kernel.operations import (
@@ -29,9 +30,11 @@ from insession.kernel.operations import (
     Renew,
 )
 from insession.kernel.record import Item, Record
+from insession.kernel.sealing import CHECKS, Examined
 
 from .keys import Keys
-from .seals import ITEM, NOTE, RECORD, Seals, Unreadable
+from .ring import Ring
+from .seals import ITEM, NOTE, RECORD, Seals, Unreadable, key_and_version
 
 _log: Final = logging.getLogger("insession.sealed")
 _MOST_TOLD: Final = 64
@@ -40,7 +43,10 @@ _MOST_TOLD: Final = 64
 class SealedStore:
     """Any store, with the data of records and items and the notes of leases sealed by a ring of keys.
 
-    ``keys`` is a ring, its text, or None: `Keys.found` when the store is opened.
+    ``keys`` is a ring, its text, the path of its file, or None: `Keys.found` when the store is opened. A ring that
+    lies in a file is read again when the file changes: now and then, and before a value is called unreadable because
+    its key is not known. Opening it raises `DataUnreadable` where a key of the ring is not the store's key of that
+    number.
 
     A value that cannot be opened fails nobody: the record, item or note comes with `Unreadable` in its place, so that
     its session can be listed, ended and expired, and only decoding it raises `DataUnreadable`. An item that is
@@ -50,29 +56,27 @@ class SealedStore:
     The ``under`` bound of `Load` counts sealed bytes: 36 more for each item.
     """
 
-    def __init__(self, store: Store, keys: Keys | str | None = None) -> None:
-        if isinstance(keys, str):
-            keys = Keys.parse(keys)
-        if keys is not None and not isinstance(keys, Keys):
-            raise ConfigurationError(f"keys: is a ring of keys, its text, or None, not {type(keys).__name__}")
+    def __init__(self, store: Store, keys: Keys | str | Path | None = None) -> None:
         self.store: Store = store
         self.immediate: frozenset[type[Operation]] = store.immediate
         self.most: int = store.most
         self.abreast: int = store.abreast
-        self._keys = keys
-        self._seals: Seals | None = None if keys is None else Seals(keys)
+        self._ring = Ring(keys)
         self._told: set[str] = set()
 
     @property
     def keys(self) -> Keys:
         """The ring that it uses; where none was given it is known once the store is open."""
-        return self._keys or _not_open()
+        return self._ring.keys
 
     async def open(self) -> None:
-        if self._keys is None:
-            self._keys = await asyncio.to_thread(Keys.found)
-            self._seals = Seals(self._keys)
+        await self._ring.find()
         await self.store.open()
+        try:
+            await self._check()
+        except BaseException:
+            await self.store.close()
+            raise
         self.immediate = self.store.immediate
 
     async def close(self) -> None:
@@ -82,7 +86,8 @@ class SealedStore:
         return await self.store.now()
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        seals = self._seals or _not_open()
+        await self.ready()
+        seals = self._ring.seals
         answers = await self.store.apply([_sealed(seals, operation) for operation in operations])
         opened = [self._opened(seals, *pair) for pair in zip(operations, answers, strict=True)]
         if len(opened) == 1:
@@ -90,20 +95,69 @@ class SealedStore:
         return opened
 
     def apply_now(self, operation: Operation) -> Answer:
-        seals = self._seals or _not_open()
+        if self._ring.unchecked and type(operation) is Commit:
+            self._check_now(operation.at)
+        seals = self._ring.seals
         answer = self._opened(seals, operation, self.store.apply_now(_sealed(seals, operation)))
         _check_item(operation, answer)
         return answer
 
     def record_now(self, session_id: str) -> Record | None:
         record = self.store.record_now(session_id)
-        return None if record is None else self._opened_record(self._seals or _not_open(), record)
+        return None if record is None else self._opened_record(self._ring.seals, record)
 
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         return await self.store.events(after, limit, types)
 
     def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         return self.store.waker(types, leases=leases, answered=answered)
+
+    def rotate(self, keys: object) -> None:
+        """Use another ring from now on: a `Keys`, or its text. Raises `ConfigurationError`."""
+        self._ring.use(keys)
+
+    async def ready(self) -> int:
+        """Look at the ring's source again if it is time; the number of the key that seals."""
+        ring = self._ring
+        if ring.is_due:
+            await ring.look()
+        if ring.unchecked:
+            await self._check()
+        return ring.seals.current
+
+    def examined(self, entry: Record | Item) -> Examined:
+        """What lies in a record or item of the store below."""
+        data, (key, version) = self._data_of(entry), key_and_version(entry.data)
+        return Examined(key, version or FIRST, data.problem if type(data) is Unreadable else None)
+
+    def resealed(self, entry: Record | Item) -> bytes:
+        """The data of a record or item of the store below, sealed by the current key."""
+        word, name, kind = _place(entry)
+        return self._ring.seals.seal(word, name, self._data_of(entry), kind)
+
+    def _data_of(self, entry: Record | Item) -> bytes:
+        word, name, kind = _place(entry)
+        return self._open(self._ring.seals, word, name, entry.data, kind)
+
+    async def _check(self) -> None:
+        checking = self._ring.checking(await self.store.now())
+        answer: Answer | None = None
+        try:
+            while True:
+                (answer,) = await self.store.apply([checking.send(answer)])
+        except StopIteration:
+            return
+        except StoreFull:
+            return  # it can be read, and what is there be ended; the next try comes with the next batch
+
+    def _check_now(self, now: float) -> None:
+        checking = self._ring.checking(now)
+        answer: Answer | None = None
+        try:
+            while True:
+                answer = self.store.apply_now(checking.send(answer))
+        except StopIteration:
+            return
 
     def _opened(self, seals: Seals, operation: Operation, answer: Answer) -> Answer:
         if type(answer) is Loaded:
@@ -126,7 +180,7 @@ class SealedStore:
                 return page
             if isinstance(one, Record):
                 entries.append(self._opened_record(seals, one))
-            else:
+            elif not one.key.startswith(CHECKS):
                 items.append(self._opened_item(seals, one))
         return Found(tuple(entries) if entries else tuple(items), page.after)
 
@@ -141,6 +195,10 @@ class SealedStore:
 
     def _open(self, seals: Seals, word: bytes, name: str, sealed: bytes, kind: str | None = None) -> bytes:
         data = seals.open(word, name, sealed, kind)
+        if type(data) is Unreadable and data.missing is not None:
+            self._ring.look_now()
+            if self._ring.seals is not seals:
+                data = self._ring.seals.open(word, name, sealed, kind)
         if type(data) is Unreadable:
             self._tell(name, data.problem)
         return data
@@ -177,6 +235,11 @@ def _sealed_part(seals: Seals, part: Patch | Put) -> Patch | Put:
     return part if part.data is None else replace(part, data=seals.seal(RECORD, part.id, part.data, part.kind))
 
 
+def _place(entry: Record | Item) -> tuple[bytes, str, str | None]:
+    """What the data of a record or item is sealed for."""
+    return (RECORD, entry.id, entry.kind) if isinstance(entry, Record) else (ITEM, entry.key, None)
+
+
 def _check_item(operation: Operation, answer: Answer) -> None:
     """Raise `DataUnreadable` for an item that was loaded alone. In a larger batch that would fail its neighbours."""
     if type(operation) is Load and operation.under is None and len(operation.keys) == 1 and type(answer) is Loaded:
@@ -189,7 +252,3 @@ def _lease_of(operation: Operation) -> str:
     if isinstance(operation, Renew):
         return operation.fence.lease
     return operation.lease if isinstance(operation, Acquire) else ""
-
-
-def _not_open() -> NoReturn:
-    raise StoreUnavailable("the store is not open, and has no keys before")

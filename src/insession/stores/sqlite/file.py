@@ -105,6 +105,17 @@ class File:
         """Begin a transaction that writes."""
         self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
 
+    def found(self) -> int | None:
+        """The version of the schema in the file; None where there is no file, or nothing in it."""
+        if not Path(self.path).exists():
+            return None
+        connection = self.connect(reading=True)
+        try:
+            self.patiently(lambda: self._check(connection))
+            return self._pragma(connection, "user_version") or None
+        finally:
+            connection.close()
+
     def prepare(self, connection: sqlite3.Connection, sql: Statements) -> Known:
         """Make what is missing."""
         self.patiently(lambda: self._check(connection))

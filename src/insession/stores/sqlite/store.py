@@ -20,7 +20,7 @@ from insession.kernel.operations import Answer, Count, Find, Load, Operation
 from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
-from .file import PATIENCE, File, Known, Synchronous, is_busy
+from .file import PATIENCE, SCHEMA, File, Known, Synchronous, is_busy
 from .log import Log
 from .rows import Rows
 from .statements import Statements, record_of
@@ -46,6 +46,7 @@ class SQLiteStore:
     immediate: frozenset[type[Operation]] = frozenset({Load, Find, Count})
     most = 512
     abreast = 1
+    schema = SCHEMA
 
     def __init__(
         self,
@@ -82,6 +83,12 @@ class SQLiteStore:
                 "(memory: is the store without one)"
             )
         return cls(path, namespace=namespace, synchronous=synchronous, clock=clock)
+
+    async def schema_found(self) -> int | None:
+        try:
+            return await asyncio.to_thread(self._file.found)
+        except sqlite3.Error as error:
+            raise self._file.failure(error) from error
 
     async def open(self) -> None:
         if self._process is not None:

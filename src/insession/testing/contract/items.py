@@ -88,6 +88,9 @@ class Items(Suite):
             (Guard.VERSION, False, True, Why.MISSING),
             (Guard.VERSION, True, True, None),
             (Guard.VERSION, True, False, Why.STALE),
+            (Guard.SAME, False, True, Why.MISSING),
+            (Guard.SAME, True, True, None),
+            (Guard.SAME, True, False, Why.STALE),
         ],
     )
     @pytest.mark.parametrize("data", [b"new", None], ids=["write", "delete"])
@@ -124,6 +127,16 @@ class Items(Suite):
         assert (new.data, new.expires) == (b"new", NEVER)
         await store.apply([Purge(clock.now() + 100)])
         assert await item_of(store, KEY) == new
+
+    async def test_same_version_is_sealed_anew(self, store: Store, clock: ManualClock) -> None:
+        """Its holders notice nothing: version and changes stay, also of what has expired and lies there still."""
+        version = await written(store, clock, Put(KEY, b"old", owner="ann", expires=clock.now() + 5), "first")
+        clock.set(clock.now() + 5)
+        before = await item_of(store, KEY)
+        assert before is not None
+        anew = Put(KEY, b"new", Guard.SAME, version, before.owner, before.expires)
+        assert await written(store, clock, anew, "second") == version
+        assert await item_of(store, KEY) == Item(KEY, b"new", version, ("first",), "ann", before.expires)
 
     async def test_several_all_or_none(self, store: Store, clock: ManualClock) -> None:
         await written(store, clock, Put("b/2", b"there"))

@@ -276,7 +276,7 @@ _leases = st.sampled_from(LEASES)
 _data = st.sampled_from((b"x", b"y", None))
 _fences = st.none() | st.tuples(_leases, _tickets)
 _guards = st.sampled_from((Guard.VERSION, Guard.VERSION, Guard.LIVE, Guard.ENDED, Guard.SAME, Guard.DUE))
-item_guards: Final = st.sampled_from((Guard.ANY, Guard.VERSION, Guard.ABSENT))
+item_guards: Final = st.sampled_from((Guard.ANY, Guard.VERSION, Guard.ABSENT, Guard.SAME))
 _indexes: tuple[tuple[Index, str | None], ...] = (
     ("owner", "ann"),
     ("owner", "bob"),

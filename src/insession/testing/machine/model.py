@@ -147,7 +147,9 @@ class Model:
 
     def _change(self, part: Patch | Put, commit: Commit) -> int:
         if isinstance(part, Put):
-            item = rules.item_after(part, self.items.pop(part.key, None), commit.change, self.next_number())
+            old = self.items.pop(part.key, None)
+            version = old.version if part.guard is Guard.SAME and old is not None else self.next_number()
+            item = rules.item_after(part, old, commit.change, version)
             if item is None:
                 return 0
             self.items[item.key] = item
