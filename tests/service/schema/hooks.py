@@ -32,8 +32,11 @@ def before_load_schema(_: schemathesis.HookContext, raw_schema: dict[str, Any]) 
 def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Say what a schema cannot, so that requests get as far as the engine."""
     del kwargs
-    if isinstance(case.body, dict):
-        _mend_body(case.body)
+    body: Any = case.body
+    if isinstance(body, dict):
+        _mend_body(body)
+    if isinstance(body, dict | list | int):
+        case.body = _kept(body)
     assert case.meta is not None
     # It draws no ETag, and counts a request with something else as one that should be accepted.
     for name in ("If-Match", "If-None-Match"):
@@ -62,3 +65,12 @@ def _mend_body(body: dict[str, Any]) -> None:
         number = body.get(name)
         if isinstance(number, float) and number.is_integer():
             body[name] = int(number)
+
+
+def _kept(data: Any) -> Any:
+    """Data with whole numbers that fit into 64 bits: others are refused, however deep they lie."""
+    if isinstance(data, dict):
+        return {key: _kept(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_kept(value) for value in data]
+    return 64 if type(data) is int and not -(1 << 63) <= data < 1 << 64 else data
