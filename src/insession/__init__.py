@@ -37,6 +37,7 @@ from insession.errors import (
 from insession.kernel.clock import Clock
 from insession.kernel.codec import MOST_DATA
 from insession.kernel.contract import Store
+from insession.kernel.data import Data
 from insession.kernel.engine import Engine, SessionPage
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.items import Entry, Items
@@ -55,6 +56,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "CursorTrimmed",
+    "Data",
     "DataUnreadable",
     "Deadlines",
     "Displaced",
@@ -113,8 +115,8 @@ def connect(
         most_data: So many bytes of data a session or an item may have.
         index_key: Secret for the digests of secret owners, the same in all processes of a store; at most 64 bytes.
             None: one that is made once and lies in the store.
-        keys: A ring of keys, or its text (``"1:<base64>"``): data at rest is encrypted by the first and read by any,
-            and owners are kept as digests. See docs/stores.md.
+        keys: A ring of keys, its text (``"1:<base64>"``), or the path of its file: data at rest is encrypted by the
+            first and read by any, and owners are kept as digests. See docs/encryption.md.
 
     Raises `ConfigurationError`; no I/O happens here.
     """

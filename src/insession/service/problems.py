@@ -73,11 +73,12 @@ _TABLE: Final[dict[type[InsessionError], tuple[str, int, str]]] = {
     LimitReached: ("limit-reached", 409, "The limit of the kind is reached"),
     Conflict: ("conflict", 409, "Somebody else changed it first"),
     LeaseError: ("lease", 409, "The lease is not held"),
+    # Nothing is wrong with the service, and asking again changes nothing: broken data is set aside, its session ends.
+    DataUnreadable: ("data-unreadable", 409, "Stored data cannot be read"),
     SessionEnded: ("session-ended", 410, "The session has ended"),
     CursorTrimmed: ("cursor-trimmed", 410, "Events after the cursor are gone"),
     PreconditionFailed: ("precondition-failed", 412, "Somebody else changed it first"),
     ConfigurationError: ("configuration", 500, "The service is not set up for this"),
-    DataUnreadable: ("data-unreadable", 500, "Stored data cannot be read"),
     StoreError: ("store", 500, "The store failed"),
     InsessionError: ("internal", 500, "Something went wrong"),
     StoreUnavailable: ("store-unavailable", 503, "The store cannot be reached"),

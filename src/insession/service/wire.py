@@ -67,6 +67,8 @@ class SessionView(msgspec.Struct, frozen=True):
     ended: float | None
     stopped: str | None
     data: Any = UNSET
+    unreadable: str | UnsetType = UNSET
+    """Why the data of an ended session cannot be shown; it is null then."""
 
 
 class SessionList(msgspec.Struct, frozen=True):
@@ -103,7 +105,8 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def shown(session: Session, *, data: bool = True) -> SessionView:
-    """A session as it is shown; `DataUnreadable` where its data is nothing that JSON knows."""
+    """A session as it is shown; `DataUnreadable` where the data of a live one cannot be."""
+    content, unreadable = _as_json(session) if data else (UNSET, UNSET)
     return SessionView(
         session.id,
         session.kind,
@@ -116,13 +119,24 @@ def shown(session: Session, *, data: bool = True) -> SessionView:
         session.deadlines,
         session.ended,
         session.stopped,
-        _as_json(session) if data else UNSET,
+        content,
+        unreadable,
     )
 
 
-def _as_json(session: Session) -> msgspec.Raw:
+def _as_json(session: Session) -> tuple[msgspec.Raw, str | UnsetType]:
+    """A session's data, and why it cannot be shown: of one that has ended that is no reason to fail."""
     try:
-        return msgspec.Raw(msgspec.json.encode(session.data))
+        return msgspec.Raw(_encoded(session)), UNSET
+    except DataUnreadable as error:
+        if session.record.live:
+            raise
+        return msgspec.Raw(b"null"), error.problem
+
+
+def _encoded(session: Session) -> bytes:
+    try:
+        return msgspec.json.encode(session.data)
     except (TypeError, ValueError, RecursionError) as error:
         # A program may keep more than JSON has, such as keys that are no text.
         raise DataUnreadable(session.id, f"cannot be shown as JSON: {error}") from None
