@@ -11,8 +11,10 @@ import os
 import random
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 import insession
+from insession.stores import sealed
 
 from . import kinds, tangling
 
@@ -206,8 +208,48 @@ async def tangle(url: str, seed: str, batches: str, place: str) -> None:
         say("done", sum(await asyncio.gather(*(caller(number) for number in range(4)))))
 
 
+async def seal(url: str, path: str, callers: str, every: str, _: str) -> None:
+    """Write to sessions and items under keys that change, until told to stop; say which ring is used."""
+    sealed.ring.LOOK_EVERY = float(every)
+    stopped = asyncio.Event()
+    async with insession.connect(url, keys=Path(path)) as engine:
+
+        async def caller() -> None:
+            session = await engine.open(kind="sealed", data={"n": 0})
+            items, number = session.items, 0
+            version = await items.put("count", 0, version=0)
+            while not stopped.is_set():
+                number += 1
+                await session.update(lambda data: {"n": data["n"] + 1})
+                # An item that is sealed anew keeps its version.
+                version = await items.put("count", number, version=version)
+                entry = await items.get("count")
+                assert entry is not None
+                assert (entry.data, (await engine.get(session.id)).data) == (number, {"n": number})
+                # What other processes have sealed is read too.
+                for one in (await engine.find(kind="sealed", limit=64)).sessions:
+                    assert one.data["n"] >= 0
+            say("wrote", session.id, number)
+
+        async def tell() -> None:
+            told: tuple[int, ...] = ()
+            while not stopped.is_set():
+                if told != engine.store.keys.numbers:  # type: ignore[attr-defined]
+                    told = engine.store.keys.numbers  # type: ignore[attr-defined]
+                    say(f"ring:{'-'.join(map(str, told))}")
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(int(callers)):
+                group.create_task(caller())
+            group.create_task(tell())
+            await heard()
+            stopped.set()
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
-    one.__name__: one for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle)
+    one.__name__: one
+    for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle, seal)
 }
 
 if __name__ == "__main__":

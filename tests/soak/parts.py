@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.processes import kinds
+from tests.processes.conftest import EMPTY
 from tests.processes.running import sqlite_url
 from tests.processes.test_counting import count_up
 from tests.processes.test_interrupting import stop_work_elsewhere
@@ -14,6 +15,7 @@ from tests.processes.test_leases import count_under_a_lock, stop_a_holder
 from tests.processes.test_limits import crowd_of_processes
 from tests.processes.test_nodes import lose_a_node
 from tests.processes.test_reading import read_while_others_write
+from tests.processes.test_rotating import rotate_under_load
 
 from .part import SEED, Part, awaited
 from .shared import shared_parts
@@ -36,6 +38,10 @@ async def _crowds(folder: Path) -> None:
             below.mkdir(exist_ok=True)
             url = sqlite_url(below, name=f"{policy.replace(' ', '_')}.db")
             await crowd_of_processes(url, policy, processes=4)
+
+
+def _rotated(name: str, rotations: int) -> Callable[[Path], str]:
+    return awaited(lambda one: rotate_under_load(EMPTY[name](one), one, rotations, every=1.0))
 
 
 def _machine(name: str, *, full: bool) -> Callable[[Path], str]:
@@ -75,6 +81,7 @@ def parts(*, full: bool) -> list[Part]:
         ),
         Part("10,000 increments in 4 processes", 60, awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
         Part("kill -9, 50 times", 60, awaited(_kill)),
+        *(Part(f"{name}: keys change under 8 writers", 25.0 * each, _rotated(name, 6 * each)) for name in EMPTY),
         *shared_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
