@@ -208,7 +208,7 @@ async def tangle(url: str, seed: str, batches: str, place: str) -> None:
         say("done", sum(await asyncio.gather(*(caller(number) for number in range(4)))))
 
 
-async def seal(url: str, path: str, callers: str, every: str, _: str) -> None:
+async def seal(url: str, path: str, callers: str, every: str, _place: str) -> None:
     """Write to sessions and items under keys that change, until told to stop; say which ring is used."""
     sealed.ring.LOOK_EVERY = float(every)
     stopped = asyncio.Event()

@@ -9,7 +9,7 @@ Needs the extra ``insession[sealed]``.
 from __future__ import annotations
 
 from .keys import Keys
-from .seals import Unreadable
+from .seals import Unreadable, open_record
 from .store import SealedStore
 
-__all__ = ["Keys", "SealedStore", "Unreadable"]
+__all__ = ["Keys", "SealedStore", "Unreadable", "open_record"]

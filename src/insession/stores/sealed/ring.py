@@ -19,7 +19,7 @@ from .keys import Keys
 from .seals import ITEM, Seals, Unreadable
 
 _log: Final = logging.getLogger("insession.sealed")
-LOOK_EVERY: Final = 10.0
+LOOK_EVERY = 10.0
 """A change of the ring's file is noticed after so many seconds by who meets no new key before."""
 Checking = Generator[Operation, Answer | None, None]
 
