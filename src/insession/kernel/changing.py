@@ -59,8 +59,8 @@ class Changing(Life):
             return encode(data, self.most_data, version=version_of(there))
         return policy.shape.encoded(data, self.most_data, f"kind {policy.name!r}")
 
-    def _data_of(self, record: Record) -> Any:
-        """The data of a record. Where that cannot be read it is set aside soon; raises `DataUnreadable`."""
+    def data_of(self, record: Record) -> Any:
+        """The data of a record. Raises `DataUnreadable`; where it is broken the session is set aside then."""
         try:
             return self._decoded(record)
         except DataUnreadable as error:
@@ -81,7 +81,7 @@ class Changing(Life):
             if not record.live:
                 raise ended_error(record)
             # Decoded anew for every try, so that a function that changes it in place harms nothing.
-            data = change(self._data_of(record)) if callable(change) else change
+            data = change(self.data_of(record)) if callable(change) else change
             if policy.shape is not None:
                 policy.shape.check_not_newer(record.data, record.id)
             encoded = self._encoded(policy, data, record.data)

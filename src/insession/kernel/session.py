@@ -144,7 +144,7 @@ class Session(_Slots):
     def data(self) -> Any:
         """Its data, as read last; change it with `update`. Raises `DataUnreadable`, see `docs/encryption.md`."""
         if self._data is _UNREAD:
-            self._data = self._engine._data_of(self._record)
+            self._data = self._engine.data_of(self._record)
         return self._data
 
     @property

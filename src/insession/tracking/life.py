@@ -142,7 +142,7 @@ class TrackerLife(Provider):
             logger().setLevel(config.level)
         self._engine = engine
         self.now = engine.clock.now
-        self.keeping = Keeping(config)
+        self.keeping = Keeping(config, engine.data_of)
         self.records = Records(config)
         earlier, self.tally = (
             self.tally,
