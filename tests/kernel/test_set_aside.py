@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from insession import Data, DataUnreadable, Engine, Kind, State
+from insession import Data, DataUnreadable, Engine, Kind, Session, State
 from insession.kernel.aside import KEPT
 from insession.kernel.codec import encode
 from insession.stores.memory import MemoryStore
@@ -73,6 +73,26 @@ async def test_an_update_by_function_says_so_too(engine: Engine) -> None:
         await engine.update(session_id, lambda data: data)
     await settle()
     assert (await engine.get(session_id)).reason == "data_unreadable"
+
+
+async def test_work_after_its_ending_is_given_up(
+    clock: ManualClock, faulty: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It needs what is gone; and the name is free again."""
+
+    async def finish(session: Session) -> None:
+        done.append(session.data)
+
+    done: list[object] = []
+    async with Engine(faulty, clock=clock, kinds=[Kind("note", finish=finish)]) as engine:
+        session_id = await broken(engine, kind="note", name="x")
+        await read(engine, session_id)
+        assert (done, "is given up" in caplog.text) == ([], True)
+        again = await engine.open(kind="note", name="x", data="anew")
+        assert again.id == session_id
+        await again.close()
+        await settle()
+        assert done == ["anew"]
 
 
 async def test_what_was_written_over_before_it_was_looked_at_again_lives(clock: ManualClock) -> None:

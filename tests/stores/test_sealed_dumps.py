@@ -58,7 +58,16 @@ def postgres() -> tuple[str, Dump]:
     assert found is not None
 
     def dump() -> bytes:
-        command: list[str | Path] = [found / "pg_dump", "-h", server.folder, "-U", "insession", "-n", schema, "postgres"]
+        command: list[str | Path] = [
+            found / "pg_dump",
+            "-h",
+            server.folder,
+            "-U",
+            "insession",
+            "-n",
+            schema,
+            "postgres",
+        ]
         text = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         assert b"COPY" in text
         logs = sorted((server.folder / "data" / "pg_wal").glob("0*"))
