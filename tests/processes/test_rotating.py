@@ -47,13 +47,13 @@ async def _rotated(engine: insession.Engine, ring: RingFile, writers: list[Worke
         ring.write(old, new)
         await _all_use(writers, old, new)
     # Otherwise some seal with a key that others have not got yet: those look at the file again.
-    rotate(engine, ring.write(new, old))
+    await rotate(engine, ring.write(new, old))
     await _all_use(writers, new, old)
     done = await rewrap(engine)
     assert (done.unreadable, done.done > 0) == (0, True)
     found = await verify(engine)
     assert (set(found.keys), found.unreadable) == ({new}, 0)
-    rotate(engine, ring.write(new))
+    await rotate(engine, ring.write(new))
     await _all_use(writers, new)
 
 

@@ -261,7 +261,9 @@ class TestRings:
 
     async def test_other_key_of_the_same_number(self, inner: MemoryStore, clock: ManualClock) -> None:
         """Its store does not open: it would seal what nobody else can open."""
-        await opened(SealedStore(inner, Keys.generate()), session("one", clock.now(), data=SECRET))
+        first = SealedStore(inner, Keys.generate())
+        await first.open()
+        await opened(first, session("one", clock.now(), data=SECRET))
         stranger = SealedStore(inner, Keys.generate())
         with pytest.raises(DataUnreadable, match="key 1 of the ring is not the key 1 of this store"):
             await stranger.open()

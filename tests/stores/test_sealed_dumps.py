@@ -101,7 +101,7 @@ async def _fill(url: str, keys: Keys | None, mark: str) -> AsyncIterator[None]:
             await asyncio.wait([waiting])
         await session.close()
         if keys is not None:
-            rotate(engine, Keys({**Keys.generate(number=9)._ring, **keys._ring}))
+            await rotate(engine, Keys({**Keys.generate(number=9)._ring, **keys._ring}))
             assert (await rewrap(engine)).done
         yield
     manager = SessionManager({"encrypt_session_data": keys is not None}, url, namespace="devices", keys=keys)

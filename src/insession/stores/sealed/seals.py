@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from insession.errors import DataUnreadable
-from insession.kernel.codec import FIRST, joined, parted
+from insession.kernel.codec import FIRST, UNVERSIONED, joined, parted
 
 from .keys import Keys
 
@@ -111,7 +111,8 @@ class Seals:
             body = cipher.decrypt(sealed[_HEAD.size : _BODY], sealed[_BODY:], _associated(head, word, name, kind))
         except (InvalidTag, ValueError):  # a nonce that was cut short is a ValueError
             return self._not_opened(sealed, head)
-        return joined(head[_KEY.size :], body)
+        version = head[_KEY.size :]
+        return body if version == UNVERSIONED else joined(version, body)
 
     def _not_opened(self, sealed: bytes, head: bytes) -> Unreadable:
         number, version = key_and_version(head)
