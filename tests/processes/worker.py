@@ -247,9 +247,26 @@ async def seal(url: str, path: str, callers: str, every: str, _place: str) -> No
             stopped.set()
 
 
+async def append(url: str, program: str, each: str, place: str) -> None:
+    """Append to sessions as the old or the new program does; say which appends were done, and which refused."""
+    async with insession.connect(url, kinds=[kinds.CHAT[program]]) as engine:
+        ids, chance = (await heard()).split(), random.Random(f"{program}-{place}")
+
+        async def caller(number: int) -> None:
+            for _ in range(number):
+                session_id = chance.choice(ids)
+                try:
+                    await engine.update(session_id, lambda data: data.longer())
+                    say("appended", session_id)
+                except insession.DataUnreadable:
+                    say("newer", session_id)
+
+        await asyncio.gather(*(caller(int(each) // 5) for _ in range(5)))
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
     one.__name__: one
-    for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle, seal)
+    for one in (churn, increment, crowd, write, work, own, recover, count_locked, hold, end, tangle, seal, append)
 }
 
 if __name__ == "__main__":
