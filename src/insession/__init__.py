@@ -40,6 +40,7 @@ from insession.errors import (
 from insession.kernel.clock import Clock
 from insession.kernel.connecting import connect
 from insession.kernel.contract import Store
+from insession.kernel.data import Data
 from insession.kernel.engine import Engine, SessionPage
 from insession.kernel.events import START, Event, EventType
 from insession.kernel.items import Entry, Items
@@ -60,6 +61,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "CursorTrimmed",
+    "Data",
     "DataUnreadable",
     "Deadlines",
     "Displaced",

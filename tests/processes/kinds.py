@@ -6,10 +6,37 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 import insession
 from insession.kernel.clock import Clock, monotonic
 from insession.kernel.limits import Limit
 
+
+class Chat(msgspec.Struct):
+    """What the old program keeps."""
+
+    text: str
+
+    def longer(self) -> Chat:
+        return Chat(self.text + "x")
+
+
+class Talk(msgspec.Struct):
+    """What the new one keeps."""
+
+    lines: list[str]
+
+    def longer(self) -> Talk:
+        return Talk([*self.lines, "y"])
+
+
+CHAT: Final = {
+    "old": insession.Kind("chat", data=Chat),
+    "new": insession.Kind(
+        "chat", data=insession.Data(Talk, version=2, upgrades={1: lambda data: {"lines": [data["text"]]}})
+    ),
+}
 CHURN: Final = insession.Kind("churn", keep_count=1_000_000)
 POLICIES: Final = ("deny", "oldest", "least recently used")
 LIMIT: Final = 3

@@ -11,10 +11,12 @@ import os
 import random
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 import insession
 from insession.kernel import recovery
 from insession.kernel.moving import copy_between
+from insession.stores import sealed
 
 from . import kinds, tangling
 
@@ -276,10 +278,67 @@ async def carry(source: str, target: str) -> None:
     say("carried", copied.finished)
 
 
+async def seal(url: str, path: str, callers: str, every: str, _place: str) -> None:
+    """Write to sessions and items under keys that change, until told to stop; say which ring is used."""
+    sealed.ring.LOOK_EVERY = float(every)
+    stopped = asyncio.Event()
+    async with insession.connect(url, keys=Path(path)) as engine:
+
+        async def caller() -> None:
+            session = await engine.open(kind="sealed", data={"n": 0})
+            items, number = session.items, 0
+            version = await items.put("count", 0, version=0)
+            while not stopped.is_set():
+                number += 1
+                await session.update(lambda data: {"n": data["n"] + 1})
+                # An item that is sealed anew keeps its version.
+                version = await items.put("count", number, version=version)
+                entry = await items.get("count")
+                assert entry is not None
+                assert (entry.data, (await engine.get(session.id)).data) == (number, {"n": number})
+                # What other processes have sealed is read too.
+                for one in (await engine.find(kind="sealed", limit=64)).sessions:
+                    assert one.data["n"] >= 0
+            say("wrote", session.id, number)
+
+        async def tell() -> None:
+            told: tuple[int, ...] = ()
+            while not stopped.is_set():
+                if told != engine.store.keys.numbers:  # type: ignore[attr-defined]
+                    told = engine.store.keys.numbers  # type: ignore[attr-defined]
+                    say(f"ring:{'-'.join(map(str, told))}")
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(int(callers)):
+                group.create_task(caller())
+            group.create_task(tell())
+            await heard()
+            stopped.set()
+
+
+async def append(url: str, program: str, each: str, place: str) -> None:
+    """Append to sessions as the old or the new program does; say which appends were done, and which refused."""
+    async with insession.connect(url, kinds=[kinds.CHAT[program]]) as engine:
+        ids, chance = (await heard()).split(), random.Random(f"{program}-{place}")
+
+        async def caller(number: int) -> None:
+            for _ in range(number):
+                session_id = chance.choice(ids)
+                try:
+                    await engine.update(session_id, lambda data: data.longer())
+                    say("appended", session_id)
+                except insession.DataUnreadable:
+                    say("newer", session_id)
+
+        await asyncio.gather(*(caller(int(each) // 5) for _ in range(5)))
+
+
 ROLES: dict[str, Callable[..., Coroutine[None, None, None]]] = {
     one.__name__: one
     for one in (
         *(churn, increment, crowd, write, work, own, recover, finish, count_locked, hold, end, tangle, feed, carry),
+        *(seal, append),
     )
 }
 

@@ -174,7 +174,7 @@ def test_what_is_no_http_breaks_nothing(http: httpx2.Client, service: Process) -
         (errors.StoreUnavailable("gone"), 503, "store-unavailable"),
         (errors.Overloaded("full"), 503, "overloaded"),
         (errors.OutcomeUnknown("lost"), 504, "outcome-unknown"),
-        (errors.DataUnreadable("id", "bits"), 500, "data-unreadable"),
+        (errors.DataUnreadable("id", "bits"), 409, "data-unreadable"),
         (errors.CursorTrimmed("e:1"), 410, "cursor-trimmed"),
         (errors.Expired("id", "idle"), 410, "session-ended"),
         (errors.LockTimeout("report"), 409, "lease"),

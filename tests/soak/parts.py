@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.blocking.test_processes import interrupted_crowd
 from tests.processes import kinds
+from tests.processes.conftest import EMPTY
 from tests.processes.running import sqlite_url
 from tests.processes.test_counting import count_up
 from tests.processes.test_interrupting import stop_work_elsewhere
@@ -15,6 +16,7 @@ from tests.processes.test_leases import count_under_a_lock, stop_a_holder
 from tests.processes.test_limits import crowd_of_processes
 from tests.processes.test_nodes import die_while_finishing
 from tests.processes.test_reading import read_while_others_write
+from tests.processes.test_rotating import rotate_under_load
 
 from .part import SEED, Part, awaited
 from .shared import lose_early, moving_parts, shared_parts
@@ -41,6 +43,10 @@ async def _crowds(folder: Path) -> None:
 
 def _threads(url: str | None) -> Callable[[Path], str]:
     return lambda folder: interrupted_crowd(url or sqlite_url(folder), 32, 1_000)
+
+
+def _rotated(name: str, rotations: int) -> Callable[[Path], str]:
+    return awaited(lambda one: rotate_under_load(EMPTY[name](one), one, rotations, every=1.0))
 
 
 def _machine(name: str, *, full: bool) -> Callable[[Path], str]:
@@ -89,6 +95,7 @@ def parts(*, full: bool) -> list[Part]:
             Part(f"32 threads of blocking calls on {name}, a fork and a Ctrl-C in the middle", seconds, crowd)
             for name, seconds, crowd in (("memory", 30, _threads("memory:")), ("SQLite", 60, _threads(None)))
         ),
+        *(Part(f"{name}: keys change under 8 writers", 25.0 * each, _rotated(name, 6 * each)) for name in EMPTY),
         *shared_parts(full=full),
         *moving_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),

@@ -56,6 +56,7 @@ from insession.testing.contract.samples import (
     update,
     writing,
 )
+from tests.damage import overwrite
 
 pytestmark = pytest.mark.requirement("M93")
 
@@ -91,15 +92,6 @@ async def fill(store: Store, clock: ManualClock) -> None:
     await done(store, writing(now, Put(KEY, SECRET)))
     await ask(store, Acquire(LEASE, "holder", now, 60.0), Granted)
     await ask(store, Acquire(LEASE, "waiter", now, 60.0, note=SECRET), Waiting)
-
-
-async def overwrite(inner: Store, clock: ManualClock, name: str, data: bytes) -> None:
-    """Write below the wrapper, as somebody with the file would."""
-    if "/" in name:
-        await done(inner, writing(clock.now(), Put(name, data)))
-    else:
-        version = (await the_record(inner, name)).version
-        await done(inner, update(name, clock.now(), guard=Guard.SAME, version=version, data=data))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -200,7 +192,7 @@ class TestWhatWasChangedIsNoticed:
         assert all(before)
         for name, one in zip(pair, reversed(before), strict=True):
             assert one is not None
-            await overwrite(inner, clock, name, one.data)
+            await overwrite(inner, name, one.data)
         after = (await ask(store, Load(pair), Loaded)).found
         assert [type(one.data) for one in after if one is not None] == [Unreadable, Unreadable]
 
@@ -242,7 +234,7 @@ class TestKinds:
         owned = sid("one", "ann")
         sealed = (await the_record(inner, owned)).data
         other = await opened(inner, session("other", clock.now(), kind="other", data=sealed))
-        await overwrite(inner, clock, owned, sealed)
+        await overwrite(inner, owned, sealed)
         assert (await the_record(store, owned)).data == SECRET
         assert type(Seals(RING).open(RECORD, owned, sealed, other.kind)) is Unreadable
 
@@ -252,7 +244,7 @@ class TestKinds:
         store = SealedStore(inner, RING)
         await opened(store, session("one", clock.now(), data=SECRET))
         sealed = (await the_record(inner, ONE)).data
-        await overwrite(inner, clock, ONE, sealed[:1] + b"\x02" + sealed[2:])
+        await overwrite(inner, ONE, sealed[:1] + b"\x02" + sealed[2:])
         assert "changed or moved" in await problem_of(store, ONE)
 
 
@@ -269,7 +261,9 @@ class TestRings:
 
     async def test_other_key_of_the_same_number(self, inner: MemoryStore, clock: ManualClock) -> None:
         """Its store does not open: it would seal what nobody else can open."""
-        await opened(SealedStore(inner, Keys.generate()), session("one", clock.now(), data=SECRET))
+        first = SealedStore(inner, Keys.generate())
+        await first.open()
+        await opened(first, session("one", clock.now(), data=SECRET))
         stranger = SealedStore(inner, Keys.generate())
         with pytest.raises(DataUnreadable, match="key 1 of the ring is not the key 1 of this store"):
             await stranger.open()
@@ -323,7 +317,7 @@ class TestUnreadable:
         await opened(store, session("two", clock.now(), data=SECRET))
         await done(store, writing(clock.now(), Put(KEY, SECRET)))
         for name in (ONE, KEY):
-            await overwrite(inner, clock, name, b"\xc1\1\0\0\0\7\0\0")
+            await overwrite(inner, name, b"\xc1\1\0\0\0\7\0\0")
         return store
 
     async def test_no_codec_decodes_it(self, broken: SealedStore) -> None:

@@ -13,7 +13,7 @@ from insession.kernel.engine import Engine
 from insession.kernel.events import Event, EventType
 from insession.kernel.kinds import Kind
 from insession.kernel.observers import Observer, OnError
-from insession.kernel.record import State
+from insession.kernel.record import Record, State
 from insession.kernel.session import Session
 from insession.kernel.upkeep import Stats
 
@@ -104,6 +104,15 @@ class BlockingEngine:
     def kinds(self) -> list[Kind]:
         """As `Engine.kinds`."""
         return self._engine.kinds()
+
+    @property
+    def recovers(self) -> bool:
+        """As `Engine.recovers`."""
+        return self._engine.recovers
+
+    def data_of(self, record: Record) -> Any:
+        """As `Engine.data_of`, in this thread."""
+        return self._engine.data_of(record)
 
     def id_of(self, kind: str, owner: str | None, name: str) -> str:
         """As `Engine.id_of`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from insession.kernel.data import Data
 from insession.kernel.items import Entry, Items
 from insession.kernel.operations import Fence
 
@@ -23,6 +24,10 @@ class BlockingItems:
     def under(self, session_id: str) -> BlockingItems:
         """The items that lie under a session."""
         return BlockingItems(self._portal, self._items.under(session_id))
+
+    def typed(self, data: type[Any] | Data[Any]) -> BlockingItems:
+        """As `Items.typed`."""
+        return BlockingItems(self._portal, self._items.typed(data))
 
     def get(self, key: str) -> Entry | None:
         """As `Items.get`."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from insession.errors import Conflict, SessionEnded
 from insession.kernel.changing import TRIES
-from insession.kernel.codec import decode
 from insession.kernel.record import Record, State
 from insession.kernel.session import Deadlines, Session, ended_error
 from insession.kernel.working import GRACE
@@ -104,10 +103,11 @@ class BlockingSession:
     def data(self) -> Any:
         """Its data, as read last; change it with `update`."""
         # The loop may learn of other data at any moment: what is kept says what it was decoded from.
-        encoded = self._session.record.data
+        record = self._session.record
+        encoded = record.data
         kept, data = self._decoded
         if kept is not encoded:
-            data = decode(encoded, self._engine.kind(self.kind).data, self.id)
+            data = self._engine.data_of(record)
             self._decoded = (encoded, data)
         return data
 
@@ -141,12 +141,12 @@ class BlockingSession:
         """As `Session.update`. A function is called in this thread, and may take its time, and make blocking calls."""
         if not callable(change):
             return self._engine.portal.call(self._session.update, change, touch=touch, event=event)
-        record, policy = self._session.record, self._engine.kind(self.kind)
+        record = self._session.record
         for _ in range(TRIES):
             if not record.live:
                 raise ended_error(record)
             # Decoded anew for every try, so that a function that changes it in place harms nothing.
-            data = change(decode(record.data, policy.data, record.id))
+            data = change(self._engine.data_of(record))
             current = self._write_over(record, data, touch=touch, event=event)
             if current is None:
                 return data

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from insession.errors import Conflict, DataUnreadable, InvalidInput, OutcomeUnknown, SessionNotFound
+from insession.errors import Conflict, DataUnreadable, OutcomeUnknown, SessionNotFound
 from insession.kernel import commands, ids, rules
-from insession.kernel.codec import decode, encode
+from insession.kernel.codec import decode, encode, version_of
 from insession.kernel.events import ENDINGS, START
 from insession.kernel.kinds import Kind
 from insession.kernel.life import Life
@@ -55,29 +55,37 @@ class Changing(Life):
         ids.check_text(owner, "owner")
         return self._digest(owner) if policy.secret_owner or self._secret_owners else owner
 
-    def _encoded(self, policy: Kind, data: object) -> bytes:
-        """Data as bytes, held to the type that its kind declares."""
-        encoded = encode(data, self.most_data)
-        if policy.data is not None and not isinstance(data, policy.data):
-            raise InvalidInput("data", f"is a {policy.data.__name__} for kind {policy.name!r}")
-        if policy.data is not None:
-            # A field of a wrong type would only be noticed by whoever reads it, for ever after.
-            try:
-                decode(encoded, policy.data, policy.name)
-            except DataUnreadable as error:
-                raise InvalidInput("data", str(error)) from None
-        return encoded
+    def _encoded(self, policy: Kind, data: object, there: bytes = b"") -> bytes:
+        """Data as bytes, held to the type that its kind declares.
+
+        Without a type it is taken for data of the version that is there: who read that has seen no other.
+        """
+        if policy.shape is None:
+            return encode(data, self.most_data, version=version_of(there))
+        return policy.shape.encoded(data, self.most_data, f"kind {policy.name!r}")
+
+    def data_of(self, record: Record) -> Any:
+        """The data of a record. Raises `DataUnreadable`; where it is broken the session is set aside then."""
+        try:
+            return self._decoded(record)
+        except DataUnreadable as error:
+            if error.broken:
+                self._aside.soon(record)
+            raise
+
+    def _decoded(self, record: Record) -> Any:
+        shape = self.kind(record.kind).shape
+        return decode(record.data, None, record.id) if shape is None else shape.decoded(record.data, record.id)
 
     async def _update(
         self, session: Session, change: Callable[[Any], Any] | object, *, touch: bool, event: bool
     ) -> Any:
-        policy = self.kind(session.kind)
         record = session.record
         for _ in range(TRIES):
             if not record.live:
                 raise ended_error(record)
             # Decoded anew for every try, so that a function that changes it in place harms nothing.
-            data = change(decode(record.data, policy.data, record.id)) if callable(change) else change
+            data = change(self.data_of(record)) if callable(change) else change
             current = await self.write_over(session, record, data, touch=touch, event=event)
             if current is None:
                 return data
@@ -93,7 +101,10 @@ class Changing(Life):
 
         None: it is written, and ``session`` knows. Raises `SessionEnded`, `SessionNotFound`, `InvalidInput`.
         """
-        encoded = self._encoded(self.kind(record.kind), data)
+        policy = self.kind(record.kind)
+        if policy.shape is not None:
+            policy.shape.check_not_newer(record.data, record.id)
+        encoded = self._encoded(policy, data, record.data)
         now = self.clock.now()
         commit = commands.update(record, encoded, now, self._change(), self.name, touch=touch, event=event)
         answer = await self._ask(commit)

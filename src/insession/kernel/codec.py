@@ -29,6 +29,7 @@ MOST_DATA: Final = 1 << 20
 FIRST: Final = 1
 """The data version of what has no head."""
 LATEST: Final = (1 << 16) - 1
+UNVERSIONED: Final = b"\0\0"
 _MARK: Final = b"\xc1v"
 _RESERVED: Final = 0xC1
 _HEAD: Final = 4
@@ -71,22 +72,22 @@ def version_of(data: bytes) -> int:
 
 
 def parted(data: bytes) -> tuple[bytes, bytes]:
-    """The two bytes of the data version (zeros: it has none) and the rest: what a store that encrypts keeps apart."""
-    if data[:2] == _MARK and len(data) >= _HEAD and data[2:_HEAD] != b"\0\0":
+    """The two bytes of the data version, or `UNVERSIONED`, and the rest: what a store that encrypts keeps apart."""
+    if data[:2] == _MARK and len(data) >= _HEAD and data[2:_HEAD] != UNVERSIONED:
         return data[2:_HEAD], data[_HEAD:]
-    return b"\0\0", data
+    return UNVERSIONED, data
 
 
 def joined(version: bytes, body: bytes) -> bytes:
     """What `parted` took apart."""
-    return body if version == b"\0\0" else _MARK + version + body
+    return body if version == UNVERSIONED else _MARK + version + body
 
 
 def unreadable(data: bytes, body: bytes, key: str, error: Exception) -> DataUnreadable:
     """The error for data that could not be decoded. It says nothing of what the data is."""
     problem = getattr(data, "problem", None)
     if problem is not None:  # data that an encrypting store could not open says itself why, and what that proves
-        return DataUnreadable(key, problem, broken=data.broken)  # type: ignore[attr-defined]
+        return DataUnreadable(key, problem, broken=getattr(data, "broken", False))
     if body[:1] == bytes((_RESERVED,)):
         return DataUnreadable(key, "it is encrypted, and this engine has no keys; or a newer insession wrote it")
     return DataUnreadable(key, _VALUES.sub(r"\1", str(error)), broken=not _is_messagepack(body))

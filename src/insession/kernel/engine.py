@@ -86,7 +86,7 @@ class Engine(Upkeep):
             owner = self._indexed(policy, owner)
         if name is not None:
             ids.check_text(name, "name")
-        encoded = _NO_DATA if data is None and policy.data is None else self._encoded(policy, data)
+        encoded = _NO_DATA if data is None and policy.shape is None else self._encoded(policy, data)
         if idle is msgspec.UNSET:
             idle = policy.idle
         elif idle is not None:

@@ -8,6 +8,7 @@ import msgspec
 
 from insession.errors import Conflict, InvalidInput
 from insession.kernel.codec import decode, encode
+from insession.kernel.data import Data
 from insession.kernel.ids import LARGEST_VERSION, check_count, check_key, check_owner, check_seconds, check_text
 from insession.kernel.operations import Commit, Fence, Find, Found, Guard, Load, Loaded, Put, Refused, Why
 from insession.kernel.record import NEVER, Item
@@ -32,15 +33,24 @@ class Entry(msgspec.Struct, frozen=True):
 class Items:
     """Items of an engine, or those under one session: keys there are without the session's id."""
 
-    __slots__ = ("_engine", "_prefix")
+    __slots__ = ("_engine", "_prefix", "_shape")
 
-    def __init__(self, engine: Engine, prefix: str = "") -> None:
+    def __init__(self, engine: Engine, prefix: str = "", shape: Data[Any] | None = None) -> None:
         self._engine = engine
         self._prefix = prefix
+        self._shape = shape
 
     def under(self, session_id: str) -> Items:
         """The items that lie under a session."""
-        return Items(self._engine, f"{session_id}/")
+        return Items(self._engine, f"{session_id}/", self._shape)
+
+    def typed(self, data: type[Any] | Data[Any]) -> Items:
+        """The same items, as data of a type: ``engine.items.typed(Data(Memory, version=2, upgrades={1: ...}))``.
+
+        Older ones are upgraded as they are read, and kept so when they are put again. One of a newer version is not
+        read; to write over none, put with the ``version`` that was read.
+        """
+        return Items(self._engine, self._prefix, data if isinstance(data, Data) else Data(data))
 
     async def get(self, key: str) -> Entry | None:
         """The item under a key; None if there is none, or it has expired."""
@@ -66,7 +76,8 @@ class Items:
         """
         now = self._engine.clock.now()
         until = NEVER if expires is None else now + check_seconds(expires, "expires")
-        encoded = encode(data, self._engine.most_data)
+        most = self._engine.most_data
+        encoded = encode(data, most) if self._shape is None else self._shape.encoded(data, most, "these items")
         return await self._commit(key, encoded, version, check_owner(owner), until, fence)
 
     async def delete(self, key: str, *, version: int | None = None, fence: Fence | None = None) -> None:
@@ -126,4 +137,6 @@ class Items:
     def _entry(self, item: Item) -> Entry:
         expires = None if item.expires == NEVER else item.expires
         key = item.key.removeprefix(self._prefix)
-        return Entry(key, decode(item.data, None, item.key), item.version, item.owner, expires)
+        shape = self._shape
+        data = decode(item.data, None, item.key) if shape is None else shape.decoded(item.data, item.key)
+        return Entry(key, data, item.version, item.owner, expires)

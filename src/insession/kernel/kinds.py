@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from insession.errors import ConfigurationError, InvalidInput
+from insession.kernel.data import Data
 from insession.kernel.ids import check_count, check_kind, check_seconds
 from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.record import NODE_KIND
@@ -39,7 +40,8 @@ class Kind:
         finish: Work after an ending: called once it ended, by any process that declares the kind, until
             it returns.
         secret_owner: The owner is a secret: stores see a keyed digest only.
-        data: The type of the sessions' data; None: JSON-like values.
+        data: The type of the sessions' data (a struct or a dataclass), or a `Data` that gives it a version and
+            upgrades; None: JSON-like values.
     """
 
     name: str
@@ -53,7 +55,9 @@ class Kind:
     recovery: Literal["end", "keep"] | Work | None = None
     finish: Work | None = None
     secret_owner: bool = False
-    data: type[Any] | None = None
+    data: type[Any] | Data[Any] | None = None
+    shape: Data[Any] | None = dataclasses.field(init=False, repr=False, compare=False)
+    """What ``data`` means."""
 
     def __post_init__(self) -> None:
         try:
@@ -76,8 +80,9 @@ class Kind:
             raise ConfigurationError("Kind.recovery: is 'end', 'keep', an async function or None")
         if self.finish is not None and not callable(self.finish):
             raise ConfigurationError("Kind.finish: is an async function or None")
-        if self.data is not None and not isinstance(self.data, type):
-            raise ConfigurationError("Kind.data: is a class (a struct or a dataclass), or None")
+        if self.data is not None and not isinstance(self.data, type | Data):
+            raise ConfigurationError("Kind.data: is a class (a struct or a dataclass), a Data, or None")
+        object.__setattr__(self, "shape", Data(self.data) if isinstance(self.data, type) else self.data)
 
     @property
     def by_kind(self) -> bool:

@@ -18,6 +18,7 @@ from insession.errors import (
     StoreError,
 )
 from insession.kernel import commands, rules
+from insession.kernel.aside import Aside
 from insession.kernel.batching import Batcher
 from insession.kernel.clock import Clock, monotonic
 from insession.kernel.codec import MOST_DATA
@@ -48,7 +49,7 @@ _MOST_DIGESTS: Final = 4_096
 _ASSEMBLED: Final = frozenset(
     {
         *("clock", "items", "locks", "batcher", "_immediate", "_apply_now", "_read_now", "_slice", "_step"),
-        *("_tasks", "_spawn", "_reaper", "_recovery", "_following"),
+        *("_tasks", "_spawn", "_reaper", "_recovery", "_following", "_aside"),
     }
 )
 
@@ -142,6 +143,7 @@ class Life:
         self._spawn = self._tasks.spawn
         self._reaper = Reaper(engine)
         self._recovery = Recovery(engine)
+        self._aside = Aside(engine)
 
     async def _exit(self) -> None:
         try:

@@ -233,7 +233,13 @@ class Recovery:
         kind = engine.kind(session.kind)
         if not session.record.finish or session.record.live or kind.finish is None:
             return
-        await kind.finish(session)
+        try:
+            await kind.finish(session)
+        except DataUnreadable as error:
+            # What it needs is gone for good; owed for ever, it would keep the session's name from being used again.
+            if not error.broken or error.key != session_id:
+                raise
+            _log.error("work after the ending of session %s is given up: %s", session_id, error.problem)
         await self._mark_finished(session_id, session.opened)
 
     async def _mark_finished(self, session_id: str, opened: float) -> None:

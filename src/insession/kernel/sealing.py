@@ -43,7 +43,7 @@ class Sealing(Protocol):
     store: Store
     """The store below, where sealed values are seen as they lie."""
 
-    def rotate(self, keys: object) -> None:
+    async def rotate(self, keys: object) -> None:
         """Use another ring from now on."""
 
     async def ready(self) -> int:
@@ -89,15 +89,16 @@ class Verified(msgspec.Struct, frozen=True):
     named: tuple[Unread, ...]
 
 
-def rotate(store: object, keys: object) -> None:
+async def rotate(store: Store | Life, keys: object) -> None:
     """Use another ring of keys from now on, in this process: a ring or its text.
 
-    Not needed where the ring lies in a file: that is read again by itself. Raises `ConfigurationError`.
+    Not needed where the ring lies in a file: that is read again by itself. Raises `ConfigurationError`, and
+    `DataUnreadable` where a key is not the store's key of that number; then the ring in use goes on.
     """
-    _sealing(store).rotate(keys)
+    await _sealing(store).rotate(keys)
 
 
-async def rewrap(store: object, *, progress: Callable[[Rewrapped], object] | None = None) -> Rewrapped:
+async def rewrap(store: Store | Life, *, progress: Callable[[Rewrapped], object] | None = None) -> Rewrapped:
     """Seal anew what an older key of the ring sealed: the data of records, ended ones too, and of items.
 
     Versions, events and deadlines stay as they are, so nobody who uses the store notices. It needs no memory of its
@@ -119,7 +120,7 @@ async def rewrap(store: object, *, progress: Callable[[Rewrapped], object] | Non
     return told
 
 
-async def verify(store: object, *, progress: Callable[[Verified], object] | None = None) -> Verified:
+async def verify(store: Store | Life, *, progress: Callable[[Verified], object] | None = None) -> Verified:
     """Open every value, and count: by key, by data version, and what cannot be read, by name.
 
     Nothing is changed, and nothing that was decrypted leaves this function. ``progress`` is told after every page.
@@ -146,7 +147,7 @@ async def verify(store: object, *, progress: Callable[[Verified], object] | None
     return Verified(dict(keys), dict(versions), unreadable, tuple(named))
 
 
-def _sealing(store: object) -> Sealing:
+def _sealing(store: Store | Life) -> Sealing:
     found = store.store if isinstance(store, Life) else store
     if not hasattr(found, "resealed"):
         raise ConfigurationError("this store is not encrypted; connect with keys=..., or the environment's ring")

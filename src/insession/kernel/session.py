@@ -10,7 +10,6 @@ import msgspec
 from msgspec.structs import replace
 
 from insession.errors import Closed, Expired, Interrupted, SessionEnded, SessionNotFound
-from insession.kernel.codec import decode
 from insession.kernel.record import NEVER, Record, State
 
 if TYPE_CHECKING:
@@ -143,9 +142,9 @@ class Session(_Slots):
 
     @property
     def data(self) -> Any:
-        """Its data, as read last; change it with `update`."""
+        """Its data, as read last; change it with `update`. Raises `DataUnreadable`, see `docs/encryption.md`."""
         if self._data is _UNREAD:
-            self._data = decode(self._record.data, self._engine.kind(self.kind).data, self.id)
+            self._data = self._engine.data_of(self._record)
         return self._data
 
     @property
@@ -169,7 +168,8 @@ class Session(_Slots):
         A function gets the data and gives the new data; it is called again with what is there by
         then if somebody else was first. A value is written over the version of this handle, or
         `Conflict` is raised. ``touch`` also counts as activity, ``event`` writes an ``updated``
-        event. Raises `SessionEnded`, `SessionNotFound`, `InvalidInput`.
+        event. Raises `SessionEnded`, `SessionNotFound`, `InvalidInput`, `DataUnreadable` (also for a value, where a
+        newer data version would be written over).
         """
         return await self._engine._update(self, change, touch=touch, event=event)
 

@@ -102,13 +102,13 @@ async def list_sessions(
     return SessionList([shown(session, data=False) for session in page.sessions], page.cursor)
 
 
-@get("/sessions/{session_id:str}", responses=answers(404))
+@get("/sessions/{session_id:str}", responses=answers(404, 409))
 async def get_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
-    """A session, live or ended. Its version is the ETag."""
+    """A session, live or ended. Its version is the ETag. 409: the data of a live one cannot be read."""
     return _answer(shown(await engine_of(request).get(session_id)))
 
 
-@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 410))
+@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 409, 410))
 async def touch_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """The other party was active: moves the idle deadline."""
     return _answer(shown(await engine_of(request).touch(session_id)))

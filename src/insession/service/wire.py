@@ -118,6 +118,8 @@ class SessionView(msgspec.Struct, frozen=True):
     stopped: str | None
     node: str | None = None
     data: Any = UNSET
+    unreadable: str | UnsetType = UNSET
+    """Why the data of an ended session cannot be shown; it is null then."""
 
 
 class SessionList(msgspec.Struct, frozen=True):
@@ -235,7 +237,8 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 def shown(session: Session, *, data: bool = True) -> SessionView:
-    """A session as it is shown; `DataUnreadable` where its data is nothing that JSON knows."""
+    """A session as it is shown; `DataUnreadable` where the data of a live one cannot be."""
+    content, unreadable = _as_json(session) if data else (UNSET, UNSET)
     return SessionView(
         session.id,
         session.kind,
@@ -249,8 +252,19 @@ def shown(session: Session, *, data: bool = True) -> SessionView:
         session.ended,
         session.stopped,
         session.record.node,
-        as_json(session.id, session.data) if data else UNSET,
+        content,
+        unreadable,
     )
+
+
+def _as_json(session: Session) -> tuple[msgspec.Raw, str | UnsetType]:
+    """A session's data, and why it cannot be shown: of one that has ended that is no reason to fail."""
+    try:
+        return as_json(session.id, session.data), UNSET
+    except DataUnreadable as error:
+        if session.record.live:
+            raise
+        return msgspec.Raw(b"null"), error.problem
 
 
 def as_json(key: str, data: object) -> msgspec.Raw:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from insession.errors import InvalidInput
+from insession.errors import DataUnreadable, InvalidInput
 from insession.kernel.codec import decode
 from insession.kernel.record import Record, State
 
@@ -20,12 +20,17 @@ def status_word(state: State) -> str:
     return COMPLETED if state is State.CLOSED else state.value
 
 
+def _decoded(record: Record) -> Any:
+    return decode(record.data, None, record.id)
+
+
 class Keeping:
     """The rules of privacy: what is not to be tracked is not even looked at."""
 
-    __slots__ = ("_addresses", "_agents", "_timestamps", "_users", "own", "own_digest")
+    __slots__ = ("_addresses", "_agents", "_read", "_timestamps", "_users", "own", "own_digest")
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], read: Callable[[Record], Any] = _decoded) -> None:
+        self._read = read
         self._users: bool = config["tracking_enabled"]
         self._agents: bool = self._users and config["track_user_agents"]
         self._addresses: bool = self._users and config["track_ip_addresses"]
@@ -53,7 +58,7 @@ class Keeping:
 
     def described(self, record: Record, state: State, reason: str | None, seen: float) -> dict[str, Any]:
         """What a session says, see `LiveSession`."""
-        data = decode(record.data, None, record.id)
+        data = self._data(record)
         known = data.get("hardware_id")
         return {
             "session_id": record.id,
@@ -69,6 +74,15 @@ class Keeping:
             "outcome": record.stopped,
             "version": record.version,
         }
+
+    def _data(self, record: Record) -> Any:
+        """What is kept of a session. One that was set aside tells of its end, and of nothing that was broken."""
+        try:
+            return self._read(record)
+        except DataUnreadable:
+            if record.live:
+                raise
+            return {}
 
 
 def _checked_agent(user_agent: str) -> str:

@@ -133,7 +133,8 @@ class TrackerLife(Provider):
         )
 
     def _sealed(self, store: Store, *, shared: bool) -> Store:
-        if shared and self._keys is None and not os.environ.get("INSESSION_KEYS"):
+        named = os.environ.get("INSESSION_KEYS") or os.environ.get("INSESSION_KEYS_FILE")
+        if shared and self._keys is None and not named:
             logger().warning("session data is encrypted with the key of this user's state folder; %s", _SAME_KEY)
         return sealed(store, self._keys)
 
@@ -143,7 +144,7 @@ class TrackerLife(Provider):
             logger().setLevel(config.level)
         self._engine = engine
         self.now = engine.clock.now
-        self.keeping = Keeping(config)
+        self.keeping = Keeping(config, engine.data_of)
         self.records = Records(config)
         earlier, self.tally = (
             self.tally,

@@ -11,6 +11,7 @@ import anyio
 
 from insession.errors import (
     Conflict,
+    DataUnreadable,
     InsessionError,
     InvalidInput,
     LimitReached,
@@ -314,13 +315,18 @@ class SessionTracker(TrackerLife):
         return {status_word(state): await engine.count(kind=KIND, state=state) for state in State}
 
     async def store_sessions(self) -> AsyncIterator[dict[str, Any]]:
-        """Every live session on the store, of all processes."""
+        """Every live session on the store, of all processes; not those whose data cannot be read here."""
         engine, _ = self._opened()
         cursor: str | None = None
         while True:
             page = await engine.find(kind=KIND, cursor=cursor, limit=MOST_PAGE)
+            found: list[dict[str, Any]] = []
             for session in page.sessions:
-                yield self.described(session.record, session.state, session.reason, session.touched)
+                with suppress(DataUnreadable):
+                    told = self.described(session.record, session.state, session.reason, session.touched)
+                    found.append(told)
+            for told in found:
+                yield told
             cursor = page.cursor
             if cursor is None:
                 return

@@ -19,13 +19,13 @@ from .keys import Keys
 from .seals import ITEM, Seals, Unreadable
 
 _log: Final = logging.getLogger("insession.sealed")
-LOOK_EVERY: Final = 10.0
+LOOK_EVERY = 10.0
 """A change of the ring's file is noticed after so many seconds by who meets no new key before."""
 Checking = Generator[Operation, Answer | None, None]
 
 
 class Ring:
-    """The ring in use and its seals.
+    """The ring in use with its seals, and the next one from its finding until it is checked.
 
     *Check*: the first that seals with a key puts an item ``~keys/<number>`` into the store, sealed by that key. Whose
     key of that number does not open it has another one, and is refused by name. A key that opens it is proven to be
@@ -34,13 +34,12 @@ class Ring:
 
     def __init__(self, keys: object) -> None:
         self._path: Path | None = keys if isinstance(keys, Path) else None
-        self._keys: Keys | None = None if keys is None or self._path is not None else _ring(keys)
+        self._keys: Keys | None = None if keys is None or self._path is not None else as_ring(keys)
         self._seals: Seals | None = None if self._keys is None else Seals(self._keys)
-        self._before: tuple[Keys, Seals] | None = None
-        self._refused: str | None = None
         self._look: float = 0.0
-        self.unchecked: bool = True
-        """Whether its keys have still to be compared with what the store knows."""
+        self._said: str | None = None
+        self.next: tuple[Keys, Seals] | None = None
+        """Found where the ring lies, and not in use yet: values are opened by it, not sealed."""
 
     @property
     def keys(self) -> Keys:
@@ -57,34 +56,36 @@ class Ring:
         if self._keys is None:
             path = self._path
             found = await asyncio.to_thread(Keys.found if path is None else lambda: Keys.from_file(path))
-            self._keys, self._seals = found, Seals(found)
-        self.unchecked = True
+            self.use(found, Seals(found))
         self._look = monotonic() + LOOK_EVERY
 
-    def use(self, keys: object) -> None:
+    def use(self, keys: Keys, seals: Seals) -> None:
         """Use another ring from now on."""
-        ring = _ring(keys)
-        if self._keys is not None and self._seals is not None and not self.unchecked:
-            self._before = (self._keys, self._seals)
-        self._keys, self._seals, self.unchecked = ring, Seals(ring), True
+        self._keys, self._seals, self.next, self._said = keys, seals, None, None
+
+    def refuse(self, error: DataUnreadable) -> None:
+        """Go on with the ring in use."""
+        self.next = None
+        self._say(f"the ring of keys was changed, and is not used: {error.problem}")
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to look at the file again."""
+        """Whether it is time to look where the ring lies."""
         return self.keys.source != "given" and monotonic() >= self._look
 
     async def look(self) -> None:
-        """Read the ring again if it has changed where it was found."""
+        """Look whether the ring has changed where it lies."""
         self._look = monotonic() + LOOK_EVERY
         self._take(await asyncio.to_thread(self._again))
 
-    def look_now(self) -> None:
-        """The same for somebody who met a key that the ring lacks, and cannot wait."""
+    def look_now(self) -> Seals | None:
+        """The same for somebody who met a key that the ring lacks, and cannot wait; the seals of the next ring."""
         self._take(self._again())
+        return None if self.next is None else self.next[1]
 
     def _again(self) -> Keys | None:
         try:
-            return self.keys.again()
+            return (self.keys if self.next is None else self.next[0]).again()
         except ConfigurationError as error:
             # The ring in use goes on: the file may be half written.
             self._say(f"the ring of keys could not be read again: {error}")
@@ -92,52 +93,39 @@ class Ring:
 
     def _take(self, found: Keys | None) -> None:
         if found is not None:
-            self.use(found)
-            _log.info("the ring of keys has changed: %r", found)
-
-    def checking(self, now: float) -> Checking:
-        """The operations that compare the keys with what the store knows; `DataUnreadable` where one is not its key.
-
-        A ring that was refused while another one was in use gives way to that again.
-        """
-        keys, seals = self.keys, self.seals
-        name = f"{CHECKS}{keys.current}"
-        items = yield from self._known(keys)
-        if name not in items:
-            put = Put(name, seals.seal(ITEM, name, b""), Guard.ABSENT)
-            yield Commit(now, f"keys-{secrets.token_hex(8)}", "", (put,))
-            items = yield from self._known(keys)  # another process may have been first
-        for number in keys.numbers:
-            item = items.get(f"{CHECKS}{number}")
-            if item is None:
-                continue
-            if type(seals.open(ITEM, item.key, item.data)) is Unreadable:
-                problem = f"key {number} of the ring is not the key {number} of this store; give a new key a new number"
-                self._refuse(seals, DataUnreadable(item.key, problem))
-                return
-            seals.proven.add(number)
-        if self._seals is seals:
-            self._before, self._refused, self.unchecked = None, None, False
-
-    def _known(self, keys: Keys) -> Generator[Operation, Answer | None, dict[str, Item]]:
-        answer = yield Load(tuple([f"{CHECKS}{number}" for number in keys.numbers]))
-        return {one.key: one for one in cast("Loaded", answer).found if isinstance(one, Item)}
-
-    def _refuse(self, seals: Seals, error: DataUnreadable) -> None:
-        if self._seals is not seals:
-            return
-        if self._before is None:
-            raise error
-        (self._keys, self._seals), self._before, self.unchecked = self._before, None, False
-        self._say(f"the ring of keys was changed, and is not used: {error.problem}")
+            self.next = (found, Seals(found))
 
     def _say(self, problem: str) -> None:
-        if problem != self._refused:
-            self._refused = problem
+        if problem != self._said:
+            self._said = problem
             _log.error("%s", problem)
 
 
-def _ring(keys: object) -> Keys:
+def checking(keys: Keys, seals: Seals, now: float) -> Checking:
+    """The operations that compare keys with what the store knows; `DataUnreadable` where one is not the store's."""
+    name = f"{CHECKS}{keys.current}"
+    items = yield from _known(keys)
+    if name not in items:
+        put = Put(name, seals.seal(ITEM, name, b""), Guard.ABSENT)
+        yield Commit(now, f"keys-{secrets.token_hex(8)}", "", (put,))
+        items = yield from _known(keys)  # another process may have been first
+    for number in keys.numbers:
+        item = items.get(f"{CHECKS}{number}")
+        if item is None:
+            continue
+        if type(seals.open(ITEM, item.key, item.data)) is Unreadable:
+            problem = f"key {number} of the ring is not the key {number} of this store; give a new key a new number"
+            raise DataUnreadable(item.key, problem)
+        seals.proven.add(number)
+
+
+def _known(keys: Keys) -> Generator[Operation, Answer | None, dict[str, Item]]:
+    answer = yield Load(tuple([f"{CHECKS}{number}" for number in keys.numbers]))
+    return {one.key: one for one in cast("Loaded", answer).found if isinstance(one, Item)}
+
+
+def as_ring(keys: object) -> Keys:
+    """A ring, or the one of a text."""
     if isinstance(keys, str):
         return Keys.parse(keys)
     if isinstance(keys, Keys):

@@ -25,7 +25,8 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from insession.kernel.codec import FIRST, joined, parted
+from insession.errors import DataUnreadable
+from insession.kernel.codec import FIRST, UNVERSIONED, joined, parted
 
 from .keys import Keys
 
@@ -110,7 +111,8 @@ class Seals:
             body = cipher.decrypt(sealed[_HEAD.size : _BODY], sealed[_BODY:], _associated(head, word, name, kind))
         except (InvalidTag, ValueError):  # a nonce that was cut short is a ValueError
             return self._not_opened(sealed, head)
-        return joined(head[_KEY.size :], body)
+        version = head[_KEY.size :]
+        return body if version == UNVERSIONED else joined(version, body)
 
     def _not_opened(self, sealed: bytes, head: bytes) -> Unreadable:
         number, version = key_and_version(head)
@@ -124,6 +126,17 @@ class Seals:
             return Unreadable(sealed, _BROKEN, version=version, broken=True)
         problem = f"it was changed or moved, or key {number} of the ring is not what sealed it"
         return Unreadable(sealed, problem, version=version)
+
+
+def open_record(keys: Keys, session_id: str, kind: str, sealed: bytes) -> bytes:
+    """The clear bytes of a session's data that was kept aside (``~unreadable/...``), with the right keys in hand.
+
+    Raises `DataUnreadable`.
+    """
+    data = Seals(keys).open(RECORD, session_id, sealed, kind)
+    if type(data) is Unreadable:
+        raise DataUnreadable(session_id, data.problem)
+    return data
 
 
 def key_and_version(sealed: bytes) -> tuple[int, int]:

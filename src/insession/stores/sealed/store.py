@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from insession.errors import DataUnreadable, StoreFull
+from insession.errors import DataUnreadable, StoreError, StoreFull
 from insession.kernel.codec import FIRST
 from insession.kernel.contract import Store, Waker
 from insession.kernel.events import EventType, Page
@@ -33,7 +35,7 @@ from insession.kernel.record import Item, Record
 from insession.kernel.sealing import CHECKS, Examined
 
 from .keys import Keys
-from .ring import Ring
+from .ring import Ring, as_ring, checking
 from .seals import ITEM, NOTE, RECORD, Seals, Unreadable, key_and_version
 
 _log: Final = logging.getLogger("insession.sealed")
@@ -62,6 +64,7 @@ class SealedStore:
         self.most: int = store.most
         self.abreast: int = store.abreast
         self._ring = Ring(keys)
+        self._renewing: asyncio.Task[None] | None = None
         self._told: set[str] = set()
 
     @property
@@ -73,20 +76,24 @@ class SealedStore:
         await self._ring.find()
         await self.store.open()
         try:
-            await self._check()
+            await self._check(self._ring.keys, self._ring.seals)
         except BaseException:
             await self.store.close()
             raise
         self.immediate = self.store.immediate
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         await self.store.close()
 
     async def now(self) -> float:
         return await self.store.now()
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        await self.ready()
+        if self._ring.is_due:
+            self._renew_soon()
         seals = self._ring.seals
         answers = await self.store.apply([_sealed(seals, operation) for operation in operations])
         opened = [self._opened(seals, *pair) for pair in zip(operations, answers, strict=True)]
@@ -95,8 +102,6 @@ class SealedStore:
         return opened
 
     def apply_now(self, operation: Operation) -> Answer:
-        if self._ring.unchecked and type(operation) is Commit:
-            self._check_now(operation.at)
         seals = self._ring.seals
         answer = self._opened(seals, operation, self.store.apply_now(_sealed(seals, operation)))
         _check_item(operation, answer)
@@ -112,18 +117,21 @@ class SealedStore:
     def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         return self.store.waker(types, leases=leases, answered=answered)
 
-    def rotate(self, keys: object) -> None:
-        """Use another ring from now on: a `Keys`, or its text. Raises `ConfigurationError`."""
-        self._ring.use(keys)
+    async def rotate(self, keys: object) -> None:
+        """Use another ring from now on: a `Keys`, or its text.
+
+        Raises `ConfigurationError`, and `DataUnreadable` where a key is not the store's key of that number; then the
+        ring in use goes on.
+        """
+        ring = as_ring(keys)
+        seals = Seals(ring)
+        await self._check(ring, seals)
+        self._ring.use(ring, seals)
 
     async def ready(self) -> int:
-        """Look at the ring's source again if it is time; the number of the key that seals."""
-        ring = self._ring
-        if ring.is_due:
-            await ring.look()
-        if ring.unchecked:
-            await self._check()
-        return ring.seals.current
+        """Look where the ring lies if it is time; the number of the key that seals."""
+        await self._renew()
+        return self._ring.seals.current
 
     def examined(self, entry: Record | Item) -> Examined:
         """What lies in a record or item of the store below."""
@@ -139,25 +147,37 @@ class SealedStore:
         word, name, kind = _place(entry)
         return self._open(self._ring.seals, word, name, entry.data, kind)
 
-    async def _check(self) -> None:
-        checking = self._ring.checking(await self.store.now())
-        answer: Answer | None = None
-        try:
-            while True:
-                (answer,) = await self.store.apply([checking.send(answer)])
-        except StopIteration:
-            return
-        except StoreFull:
-            return  # it can be read, and what is there be ended; the next try comes with the next batch
+    def _renew_soon(self) -> None:
+        """Look for another ring in the background: nobody waits for it, so batches keep their order."""
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.get_running_loop().create_task(self._renew_quietly())
 
-    def _check_now(self, now: float) -> None:
-        checking = self._ring.checking(now)
-        answer: Answer | None = None
+    async def _renew_quietly(self) -> None:
         try:
+            await self._renew()
+        except StoreError as error:
+            _log.warning("the ring of keys has changed, and cannot be compared with the store's yet: %s", error)
+
+    async def _renew(self) -> None:
+        ring = self._ring
+        if ring.is_due:
+            await ring.look()
+        found = ring.next
+        if found is not None:
+            try:
+                await self._check(*found)
+            except DataUnreadable as error:
+                ring.refuse(error)
+            else:
+                ring.use(*found)
+
+    async def _check(self, keys: Keys, seals: Seals) -> None:
+        operations = checking(keys, seals, await self.store.now())
+        answer: Answer | None = None
+        # A full store takes no new key's check; it can be read all the same, and what is there be ended.
+        with suppress(StopIteration, StoreFull):
             while True:
-                answer = self.store.apply_now(checking.send(answer))
-        except StopIteration:
-            return
+                (answer,) = await self.store.apply([operations.send(answer)])
 
     def _opened(self, seals: Seals, operation: Operation, answer: Answer) -> Answer:
         if type(answer) is Loaded:
@@ -196,12 +216,21 @@ class SealedStore:
     def _open(self, seals: Seals, word: bytes, name: str, sealed: bytes, kind: str | None = None) -> bytes:
         data = seals.open(word, name, sealed, kind)
         if type(data) is Unreadable and data.missing is not None:
-            self._ring.look_now()
-            if self._ring.seals is not seals:
-                data = self._ring.seals.open(word, name, sealed, kind)
+            data = self._opened_anew(seals, data, (word, name, sealed, kind))
         if type(data) is Unreadable:
             self._tell(name, data.problem)
         return data
+
+    def _opened_anew(self, seals: Seals, data: Unreadable, place: tuple[bytes, str, bytes, str | None]) -> bytes:
+        """What one ring lacks the key for may be known to the one in use by now, or to one that nobody has read yet."""
+        now = self._ring.seals
+        if now is not seals and type(opened := now.open(*place)) is not Unreadable:
+            return opened
+        found = self._ring.look_now()
+        if found is None:
+            return data
+        self._renew_soon()
+        return found.open(*place)
 
     def _tell(self, name: str, problem: str) -> None:
         # Once, and not for ever: a wrong ring makes every value of a store unreadable.
