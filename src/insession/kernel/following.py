@@ -24,8 +24,8 @@ from insession.errors import (
     StoreError,
     StoreUnavailable,
 )
-from insession.kernel.events import ENDINGS, FOLLOWED, Event
-from insession.kernel.followers import Followers
+from insession.kernel.events import ENDINGS, FOLLOWED, Event, EventType
+from insession.kernel.followers import Followers, Listener, Listeners
 from insession.kernel.ids import check_seconds
 from insession.kernel.operations import Ending, Ends
 from insession.kernel.record import Outcome, Record, State
@@ -63,6 +63,8 @@ class Following:
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
         self.followers: Followers = Followers()
+        self.listeners: Listeners = Listeners()
+        self._types = FOLLOWED
         self._writes: set[asyncio.Task[None]] = set()
         self.enders: dict[str, asyncio.Task[Any] | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
@@ -77,23 +79,36 @@ class Following:
         self._waker = self._engine.store.waker(FOLLOWED, leases=True)
         return (await self._engine.store.events(None, 0, FOLLOWED)).cursor
 
+    def listen(self, kind: str, listener: Listener, types: frozenset[EventType]) -> Callable[[], None]:
+        """See `Engine.listen`. What nobody wanted before is read from here on."""
+        if not types <= self._types:
+            self._types |= types
+            before, self._waker = self._waker, self._engine.store.waker(self._types, leases=True)
+            before.set()
+        return self.listeners.add(kind, listener, types)
+
     async def follow(self, cursor: str) -> None:
         """Follow the log's endings, for ever."""
         engine = self._engine
         while True:
             try:
-                page = await engine.store.events(cursor, PAGE, FOLLOWED)
+                page = await engine.store.events(cursor, PAGE, types := self._types)
             except StoreError as error:
                 _log.warning("the log cannot be read: %s", error)
                 await engine.clock.sleep(RETRY)
                 continue
+            if types is not self._types:
+                continue  # somebody began to listen meanwhile, and this page may have left out what they want
             cursor = page.cursor
             self._bury()
             for event in page.events:
-                self.heard(event)
-                engine.locks.displaced(event)
-                engine._recovery.heard(event)
+                if event.type in FOLLOWED:
+                    self.heard(event)
+                    engine.locks.displaced(event)
+                    engine._recovery.heard(event)
+                self.listeners.tell(event)
             if page.trimmed:
+                self.listeners.missed()
                 await self.reload()
                 for reload in self.followers.reloads():
                     engine._spawn(reload)
