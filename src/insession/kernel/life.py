@@ -196,6 +196,11 @@ class Life:
         """Whether it is between its opening and its closing."""
         return self._is_open
 
+    @property
+    def hides_owners(self) -> bool:
+        """Whether every owner is kept as a digest, because data is encrypted."""
+        return self._secret_owners
+
     def declared(self, name: str) -> Kind | None:
         """The kind that this engine declares under a name."""
         return self._kinds.get(name)
