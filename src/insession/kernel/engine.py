@@ -184,7 +184,7 @@ class Engine(Upkeep):
         return session
 
     async def alive(self, kind: str, session_id: str) -> bool:
-        """Whether a session of this kind lives. Being asked for is activity, written once in the touch window: one trip.
+        """Whether a session of this kind lives, by one trip. Being asked for is activity, written once in the window.
 
         For a session that the other party names: its id is computed (`id_of`), and it may never have been opened.
         """
@@ -343,10 +343,10 @@ class Engine(Upkeep):
         return self._following.followers.add(kind, follower)
 
     def listen(self, kind: str, listener: Listener, types: Collection[EventType]) -> Callable[[], None]:
-        """Let ``listener`` hear each event of a kind, in the order of the log, from now on; what this returns ends that.
+        """Let ``listener`` hear each event of a kind from now on, in the log's order; what this returns ends that.
 
-        Cheaper than `observe`, because it reads with the engine's own reader, and for programs that must not wait: it is
-        called on the loop's thread. Events of this engine's own come as well.
+        Cheaper than `observe`, because the engine's own reader reads them, and for who does not wait: it is called on
+        the loop's thread. Events of this engine's own come as well.
         """
         return self._following.listen(kind, listener, frozenset(types))
 

@@ -1,11 +1,12 @@
-"""How observers are told: side by side, of one session's events one after another, and shielded from who caused them."""
+"""How observers are told: side by side, of one session's events in order, and shielded from who caused them."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any, Final
@@ -49,6 +50,7 @@ class Delivery:
     def __init__(
         self,
         event: SessionEvent,
+        *,
         audience: Callable[[], list[Any]],
         cause: Cause,
         failed: Failed,
@@ -83,7 +85,7 @@ class Delivery:
         return future
 
     def _spawn(self, tasks: set[asyncio.Task[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(tasks))
+        task = _begun(self._run(tasks))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -113,6 +115,18 @@ class Delivery:
                 future.set_result(None)
         if self.lane is not None:
             self.lane.finished()
+
+
+if sys.version_info >= (3, 12):
+
+    def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that begins at once: who returns without waiting costs no turn of the loop."""
+        return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+
+else:
+
+    def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
 
 
 class _Turn:
@@ -180,7 +194,7 @@ def _driven(told: Awaitable[Any], waits: Callable[[], None]) -> Generator[Any, A
 
 
 class Lane:
-    """One session's calls and events, while there are any: changes exclude each other, events are told in their order."""
+    """One session's calls and events, while there are any: one change at a time, events told in their order."""
 
     __slots__ = ("_lanes", "_place", "_queue", "_tasks", "lock", "users")
 

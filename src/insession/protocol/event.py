@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
@@ -31,10 +32,9 @@ class SessionEvent(msgspec.Struct, frozen=True):
         if self.type not in {CREATED, DESTROYED}:
             raise InvalidInput("type", "is 'created' or 'destroyed'")
         if self.auth_key is not None and self.auth_key_id is None:
-            try:
+            # A storage of somebody else's may know keys that we do not.
+            with suppress(InvalidInput):
                 force_setattr(self, "auth_key_id", key_id_of(self.auth_key))
-            except InvalidInput:
-                pass  # a storage of somebody else's may know keys that we do not
 
     def __repr__(self) -> str:
         key = "" if self.auth_key_id is None else f", auth_key_id={self.auth_key_id}"

@@ -1,7 +1,7 @@
 """Changes that others make: other processes, an idle timeout, the cap of a key.
 
 They are heard from the log, in its order. A subject tells its observers of its own changes itself, at once; the log
-shows these later, and they are left out then. What others did before a change of ours and is heard after it was told
+shows what this process created and destroyed later, and that is left out. What others did before a change of ours and is heard after it was told
 is left out as well: it is over, and would make observers believe the opposite of what is.
 """
 
@@ -25,6 +25,7 @@ Tell = Callable[[str, SessionEvent], None]
 _log: Final = logging.getLogger("insession.protocol")
 _BOTH: Final = ENDINGS | {EventType.OPENED}
 _OPENED: Final = EventType.OPENED
+_DESTROY: Final = (EventType.CLOSED, DESTROYED)
 RETRY: Final = 1.0
 AT_ONCE: Final = 200
 
@@ -68,8 +69,9 @@ class Changes:
         self._kind = kind
         self._tell = tell
         self._hidden = hidden
+        self._alone = alone
         self._types = ENDINGS if alone else _BOTH
-        self._engine: Engine | None = None
+        self._name = ""
         self._stop: Callable[[], None] | None = None
         self._owns: dict[str, list[Own]] = {}
         self._waiting: list[News] = []
@@ -77,7 +79,7 @@ class Changes:
 
     def begin(self, engine: Engine) -> None:
         """Hear from now on."""
-        self._engine = engine
+        self._get, self._sleep, self._name = engine.get, engine.clock.sleep, engine.name
         self._stop = engine.listen(self._kind, self, self._types)
 
     async def end(self) -> None:
@@ -109,7 +111,8 @@ class Changes:
     def heard(self, event: Event) -> None:
         """See `insession.kernel.followers.Listener`."""
         owns = self._owns.get(event.id, [])
-        if owns and self._is_own(event, owns):
+        if event.node == self._name and (event.type is _OPENED or (event.type, event.reason) == _DESTROY):
+            self._saw(_what(event), owns)
             return
         self._waiting.append(News(event, owns))
         if self._task is None or self._task.done():
@@ -119,18 +122,14 @@ class Changes:
         """See `insession.kernel.followers.Listener`."""
         _log.warning("the log was trimmed before it was read: observers may have missed sessions that others changed")
 
-    def _is_own(self, event: Event, owns: list[Own]) -> bool:
-        assert self._engine is not None
-        what = _what(event)
-        if event.node != self._engine.name or (what == DESTROYED and event.reason != DESTROYED):
-            return False
+    def _saw(self, what: str, owns: list[Own]) -> None:
+        """The log shows a change of this process, which a subject told of or nobody wanted to be told of."""
         for own in owns:
             if own.what == what and not own.seen:
                 own.seen = True
                 if own.changed:
                     self._forget(own)
-                return True
-        return False
+                return
 
     def _forget(self, own: Own) -> None:
         owns = self._owns.get(own.id, [])
@@ -153,15 +152,14 @@ class Changes:
             self._news(news)
 
     async def _loaded(self, session_id: str) -> Session | None:
-        assert self._engine is not None
         while True:
             try:
-                return await self._engine.get(session_id)
+                return await self._get(session_id)
             except SessionNotFound:
                 return None
             except StoreError as error:
                 _log.warning("session %s cannot be read: %s", session_id, error)
-                await self._engine.clock.sleep(RETRY)
+                await self._sleep(RETRY)
 
     def _news(self, news: News) -> None:
         for own in news.under_way:
@@ -170,11 +168,17 @@ class Changes:
                 return
         if any(own.changed for own in news.later):
             return  # it came before a change that observers have been told of
+        if news.session is not None and self._alone and _is_later_life(news.session, news.event):
+            return  # here nobody but a subject begins one, so that it has been told
         if news.session is None:
             _log.warning("session %s was purged before observers could be told of it", news.event.id)
             return
         record = record_of(news.session, hidden=self._hidden)
         self._tell(news.event.id, SessionEvent(_what(news.event), record.session_id, None, record.auth_key_id))
+
+
+def _is_later_life(session: Session, event: Event) -> bool:
+    return session.version > event.version and session.opened >= event.time
 
 
 def _what(event: Event) -> Any:

@@ -140,7 +140,7 @@ class Form:
 
     __slots__ = ("keyed", "said")
 
-    def __init__(self, keyed: bool | None) -> None:
+    def __init__(self, *, keyed: bool | None) -> None:
         if keyed not in {None, True, False}:
             raise ConfigurationError("keyed: is True (auth_key, session_id), False (session_id), or None")
         self.keyed: bool | None = keyed

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final, Self
 
+import msgspec
+
 from insession.errors import ConfigurationError, Conflict, SessionNotFound
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 from insession.kernel.engine import MOST_PAGE, Engine
-from insession.kernel.ids import NamedIds, named_id
+from insession.kernel.ids import named_id
 from insession.kernel.kinds import Kind
 from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.operations import Commit
@@ -37,12 +39,19 @@ def protocol_kind(*, idle: float | None = DAY, most_per_key: int | None = None) 
     return Kind(KIND, idle=idle, window=window, keep=KEEP, keep_count=MOST_OF_KIND, limits=limits)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a session lies: its key, and its id in the engine."""
+
+    key: Key
+    id: str
+
+
 class SessionStorage:
     """Sessions on a store. Both forms of call are served, ``(session_id)`` and ``(auth_key, session_id)``: one of them.
 
     It opens at its first use, because frameworks build it before their loop runs; ``async with`` or `open` and `close`
-    say when. An auth key is an object with its number as ``value`` (mtpylon's ``AuthKey``), its 256 bytes, or its 64 bit
-    id; of a key nothing is kept but the id. Bad input raises `InvalidInput`, a `ValueError`; a store that fails raises
+    say when. An auth key is an object with its number as ``value`` (mtpylon's ``AuthKey``), its 256 bytes, or its 64
+    bit id; of a key nothing is kept but the id. Bad input raises `InvalidInput`, a `ValueError`; a failing store raises
     `StoreError`.
 
     Args:
@@ -74,7 +83,7 @@ class SessionStorage:
     ) -> None:
         kind = protocol_kind(idle=idle, most_per_key=most_per_key)
         packed(0, None, {}, node)
-        self.form: Form = Form(keyed)
+        self.form: Form = Form(keyed=keyed)
         self._node = node
         self._given = isinstance(store, Engine)
         self._alone = False
@@ -149,47 +158,54 @@ class SessionStorage:
         Called with ``session_id``, or with ``auth_key`` and ``session_id``; beside them ``first_msg_id``, ``node`` and
         ``data`` (JSON-like) may be named, for its record.
         """
-        return await self.create(*identity_of(identity, named), named)
+        auth_key, session_id = identity_of(identity, named)
+        return await self.create(await self.placed(auth_key, session_id), session_id, named)
 
     async def has_session(self, *identity: Any, **named: Any) -> bool:
         """Whether a session exists. Being asked for counts as its activity."""
         auth_key, session_id = identity_of(identity, named, nothing_else=True)
-        key = await self.key(auth_key)
-        return await self._engine.alive(KIND, id_of(key, session_id))
+        return await self._engine.alive(KIND, (await self.placed(auth_key, session_id)).id)
 
     async def destroy_session(self, *identity: Any, **named: Any) -> bool:
         """Keep a session no more; whether there was one."""
-        return await self.destroy(*identity_of(identity, named, nothing_else=True))
+        auth_key, session_id = identity_of(identity, named, nothing_else=True)
+        return await self.destroy(await self.placed(auth_key, session_id))
 
-    async def create(self, auth_key: Any, session_id: int, options: dict[str, Any], by: Changes | None = None) -> bool:
+    async def create(self, place: Place, session_id: int, options: dict[str, Any], by: Changes | None = None) -> bool:
         """`create_session` for a subject, which tells its observers itself: it hears nothing more of this change."""
-        key = await self.key(auth_key)
-        data = packed(session_id, key.id if self._hidden else None, options, self._node)
-        own = None if by is None else by.own(id_of(key, session_id), CREATED)
+        data = packed(session_id, place.key.id if self._hidden else None, options, self._node)
+        own = None if by is None else by.own(place.id, CREATED)
         new = False
         try:
-            await self._engine.open(kind=KIND, owner=key.owner, name=str(session_id), data=data)
+            await self._engine.open(kind=KIND, owner=place.key.owner, name=str(session_id), data=data)
             new = True
         except Conflict:
-            await self._engine.alive(KIND, id_of(key, session_id))
+            await self._engine.alive(KIND, place.id)
         finally:
             if by is not None and own is not None:
                 by.settle(own, changed=new)
         return new
 
-    async def destroy(self, auth_key: Any, session_id: int, by: Changes | None = None) -> bool:
+    async def destroy(self, place: Place, by: Changes | None = None) -> bool:
         """`destroy_session` for a subject, see `create`."""
-        place = id_of(await self.key(auth_key), session_id)
-        own = None if by is None else by.own(place, DESTROYED)
+        own = None if by is None else by.own(place.id, DESTROYED)
         gone = False
         try:
-            gone = await self._engine.close(place, DESTROYED)
+            gone = await self._engine.close(place.id, DESTROYED)
         except SessionNotFound:
             pass
         finally:
             if by is not None and own is not None:
                 by.settle(own, changed=gone)
         return gone
+
+    async def placed(self, auth_key: Any, session_id: int) -> Place:
+        """Where a session lies. Opens the storage, and holds it to its form."""
+        key = await self.key(auth_key)
+        name = str(session_id)
+        if key.ids is None:
+            return Place(key, named_id(KIND, None, name, by_kind=False))
+        return Place(key, key.ids.of(name))
 
     async def record(self, *identity: Any, **named: Any) -> SessionRecord | None:
         """What is known of a session; None where there is none."""
@@ -222,7 +238,7 @@ class SessionStorage:
     async def count(self, auth_key: Any = NO_KEY) -> int:
         """How many sessions live, of an auth key or altogether; one that is due and not swept yet may be counted."""
         if auth_key is NO_KEY:
-            await self.opened()
+            await self.open()
             return await self._engine.count(kind=KIND)
         return await self._engine.count(owner=(await self.key(auth_key)).owner, kind=KIND)
 
@@ -245,11 +261,6 @@ class SessionStorage:
             self._changes.remove(changes)
             await changes.end()
 
-    async def opened(self) -> None:
-        """Open at the first use."""
-        if not self._is_open:
-            await self.open()
-
     async def key(self, auth_key: Any) -> Key:
         """What is known of an auth key; holds the storage to its form."""
         if not self._is_open:
@@ -258,9 +269,9 @@ class SessionStorage:
         return _NOBODY if auth_key is NO_KEY else self._keys.known(auth_key)
 
     async def _session(self, auth_key: Any, session_id: int) -> Any:
-        place = id_of(await self.key(auth_key), session_id)
+        place = await self.placed(auth_key, session_id)
         with suppress(SessionNotFound):
-            session = await self._engine.get(place)
+            session = await self._engine.get(place.id)
             if session.record.live:
                 return session
         return None
@@ -274,12 +285,6 @@ class InMemorySessionStorage(SessionStorage):
 
 
 _NOBODY: Final = Key(None, None, None)
-
-
-def id_of(key: Key, session_id: int) -> str:
-    """The id of a session in the engine."""
-    ids: NamedIds | None = key.ids
-    return named_id(KIND, None, str(session_id), by_kind=False) if ids is None else ids.of(str(session_id))
 
 
 def identity_of(given: tuple[Any, ...], named: dict[str, Any], *, nothing_else: bool = False) -> tuple[Any, int]:

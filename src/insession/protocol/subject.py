@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Self
 
 from insession.errors import ConfigurationError, InvalidInput
@@ -17,13 +18,14 @@ from .delivering import Cause, Delivery, Lane, nested
 from .event import CREATED, DESTROYED, SessionEvent
 from .hearing import Changes
 from .keys import NO_KEY, Form, identity
-from .storage import SessionStorage, id_of
+from .storage import Place, SessionStorage
 
 TIMEOUT: Final = 5.0
 """So many seconds an observer may take."""
 CALLS: Final = ("create_session", "has_session", "destroy_session")
 Storage = SessionStorageProtocol | KeyedSessionStorageProtocol
 OnError = Callable[[SessionEvent, BaseException], None]
+Change = Callable[[], Awaitable[bool]]
 _log: Final = logging.getLogger("insession.protocol")
 
 
@@ -67,7 +69,7 @@ class SessionSubject:
         self._own: SessionStorage | None = (
             self.session_storage if isinstance(self.session_storage, SessionStorage) else None
         )
-        self._form = Form(_form(self.session_storage, keyed))
+        self._form = Form(keyed=_form(self.session_storage, keyed=keyed))
         self._timeout = None if timeout is None else check_seconds(timeout, "timeout", least=0.001)
         self._on_error = on_error
         self._clock = clock or Clock()
@@ -120,10 +122,13 @@ class SessionSubject:
         auth_key, session_id = identity(given, named)
         self._form.hold(auth_key)
         if self._own is None:
-            return await self._alone(self._create_there, CREATED, auth_key, session_id, named)
+            _nothing_left(named)
+            return await self._alone(self._create_there, CREATED, auth_key, session_id)
+        storage, place = self._own, await self._own.placed(auth_key, session_id)
         if not self.observers:
-            return await self._own.create(auth_key, session_id, named, self._changes)
-        return await self._ours(self._own.create, CREATED, auth_key, session_id, named)
+            return await storage.create(place, session_id, named, self._changes)
+        change = partial(storage.create, place, session_id, named, self._changes)
+        return await self._ours(change, CREATED, auth_key, session_id, place)
 
     async def has_session(self, *given: Any, **named: Any) -> bool:
         """Whether a session exists, as the storage says."""
@@ -141,9 +146,10 @@ class SessionSubject:
         self._form.hold(auth_key)
         if self._own is None:
             return await self._alone(self._destroy_there, DESTROYED, auth_key, session_id)
+        storage, place = self._own, await self._own.placed(auth_key, session_id)
         if not self.observers:
-            return await self._own.destroy(auth_key, session_id, self._changes)
-        return await self._ours(self._own.destroy, DESTROYED, auth_key, session_id)
+            return await storage.destroy(place, self._changes)
+        return await self._ours(partial(storage.destroy, place, self._changes), DESTROYED, auth_key, session_id, place)
 
     async def destroy_all(self, auth_key: Any) -> int:
         """Destroy every session of an auth key, each with its event; how many this call destroyed. Storages of ours."""
@@ -154,26 +160,20 @@ class SessionSubject:
         sessions = [record.session_id async for record in self._own.sessions(auth_key)]
         return sum(await asyncio.gather(*(self.destroy_session(auth_key, one) for one in sessions)))
 
-    async def _ours(self, change: Any, what: Any, auth_key: Any, session_id: int, *options: Any) -> bool:
+    async def _ours(self, change: Change, what: Any, auth_key: Any, session_id: int, place: Place) -> bool:
         """A change in a storage of ours, which says itself whether it was one."""
-        storage = self._own
-        assert storage is not None
-        key = await storage.key(auth_key)
-        place, keep = id_of(key, session_id), None if auth_key is NO_KEY else auth_key
-        event = SessionEvent(what, session_id, keep, key.id)
-        if storage.immediate:
-            changed = await change(auth_key, session_id, *options, self._changes)
-            return await self._announced(self._announce(place, event) if changed else None, place)
-        return await self._through(place, event, lambda: change(auth_key, session_id, *options, self._changes))
+        event = SessionEvent(what, session_id, None if auth_key is NO_KEY else auth_key, place.key.id)
+        if not self.session_storage.immediate:
+            return await self._through(place.id, event, change)
+        told = self._announce(place.id, event) if await change() else None
+        return await self._announced(told, place.id)
 
-    async def _alone(self, change: Any, what: Any, auth_key: Any, session_id: int, *options: Any) -> bool:
+    async def _alone(self, change: Any, what: Any, auth_key: Any, session_id: int) -> bool:
         """A change in a storage of somebody else's."""
-        for named in options:
-            _nothing_left(named)
         arguments = _arguments(auth_key, session_id)
         event = SessionEvent(what, session_id, None if auth_key is NO_KEY else auth_key)
         place = (arguments[0] if event.auth_key_id is None else event.auth_key_id, session_id)
-        return await self._through(place, event, lambda: change(arguments))
+        return await self._through(place, event, partial(change, arguments))
 
     async def _create_there(self, arguments: tuple[Any, ...]) -> bool:
         storage = self.session_storage
@@ -187,14 +187,14 @@ class SessionSubject:
             return False
         return await storage.destroy_session(*arguments) is not False
 
-    async def _through(self, place: Any, event: SessionEvent, change: Callable[[], Any]) -> bool:
+    async def _through(self, place: Any, event: SessionEvent, change: Change) -> bool:
         """Change and tell, one call of a session at a time. It runs to its end also where the caller is cancelled."""
         work = asyncio.get_running_loop().create_task(self._changed(place, event, change))
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
         return await asyncio.shield(work)
 
-    async def _changed(self, place: Any, event: SessionEvent, change: Callable[[], Any]) -> bool:
+    async def _changed(self, place: Any, event: SessionEvent, change: Change) -> bool:
         lane = self._lane(place)
         lane.users += 1
         try:
@@ -208,7 +208,14 @@ class SessionSubject:
     def _announce(self, place: Any, event: SessionEvent) -> tuple[Cause, asyncio.Future[None]]:
         """Put an event behind those of its session that are being told."""
         cause = nested() or Cause()
-        delivery = Delivery(event, self._audience, cause, self._failed, self._clock, self._timeout)
+        delivery = Delivery(
+            event,
+            audience=self._audience,
+            cause=cause,
+            failed=self._failed,
+            clock=self._clock,
+            timeout=self._timeout,
+        )
         told = delivery.wait()
         self._lane(place).tell(delivery)
         return cause, told
@@ -273,7 +280,7 @@ def _nothing_left(named: dict[str, Any]) -> None:
         raise TypeError(f"unexpected argument {next(iter(named))!r}")
 
 
-def _form(storage: Any, keyed: bool | None) -> bool | None:
+def _form(storage: Any, *, keyed: bool | None) -> bool | None:
     """Which form a storage takes, as its `create_session` is written; `ConfigurationError` where that cannot be."""
     if isinstance(storage, SessionStorage):
         return storage.form.keyed if keyed is None else keyed
