@@ -205,7 +205,7 @@ async def test_of_a_key_nothing_but_its_id_is_kept(storages: Storages, tmp_path:
     kept = b"".join(file.read_bytes() for file in tmp_path.glob("store.db*"))
     raw = key.value.to_bytes(256, "big")
     assert f"{key.id:016x}".encode() in kept
-    for place in range(0, 256 - 16):
+    for place in range(256 - 16):
         assert raw[place : place + 16] not in kept
     assert str(key.value).encode() not in kept
 
