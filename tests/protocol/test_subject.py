@@ -86,6 +86,11 @@ class TestConstruction:
             SessionSubject(FromDocument, keyed=True)
         with pytest.raises(ConfigurationError, match=r"FromCode.create_session takes \(auth_key, session_id\)"):
             SessionSubject(FromCode, keyed=False)
+        with pytest.raises(ConfigurationError, match=r"SessionStorage.create_session takes \(session_id\)"):
+            SessionSubject(lambda: SessionStorage("memory:", keyed=False), keyed=True)
+        async with SessionSubject(InMemorySessionStorage, keyed=True) as subject:
+            with pytest.raises(InvalidInput, match="mixing"):
+                await subject.has_session(5)
         with pytest.raises(InvalidInput, match="mixing"):
             await SessionSubject(FromDocument).create_session(key, 1)
         with pytest.raises(ConfigurationError, match="without has_session"):

@@ -43,6 +43,8 @@ from insession.kernel.urls import unknown
 _NO_DATA: Final = encode({})
 _LOCK_OPTIONS: Final = frozenset(inspect.signature(Lock).parameters) - {"engine", "name"}
 MOST_PAGE: Final = 1_000
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
 
 
 class SessionPage(msgspec.Struct, frozen=True):
@@ -190,9 +192,12 @@ class Engine(Upkeep):
         """
         now = self.clock.now()
         record = self._read_now(session_id)
-        if record is not None and record.live and now - record.touched <= record.window and record.due > now:
-            return True
-        if (record is None or not record.live) and Load in self._immediate:
+        if record is not None:
+            if record.state is not _ACTIVE:
+                return False
+            if now - record.touched <= record.window and record.due > now:
+                return True
+        elif Load in self._immediate:
             return False
         policy = self.kind(kind)
         window = policy.touch_window(policy.idle, immediate=Commit in self._immediate)

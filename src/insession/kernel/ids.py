@@ -83,6 +83,9 @@ def named_id(kind: str, owner: str | None, name: str, *, by_kind: bool) -> str:
     return route(kind if by_kind else owner if owner is not None else name) + digest.hexdigest()
 
 
+_LENGTHS: Final = [length.to_bytes(4, "big") for length in range(4 * LONGEST_NAME + 1)]
+
+
 class NamedIds:
     """The ids of many names under one owner: `named_id`, with what they share worked out once."""
 
@@ -94,11 +97,10 @@ class NamedIds:
             self._begun.update(len(encoded).to_bytes(4, "big") + encoded)
         self._route = route(kind if by_kind else owner)
 
-    def of(self, name: str) -> str:
-        """The id of a name, which has been checked."""
+    def of(self, name: bytes) -> str:
+        """The id of a name, which has been checked and encoded."""
         digest = self._begun.copy()
-        encoded = name.encode()
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+        digest.update(_LENGTHS[len(name)] + name)
         return self._route + digest.hexdigest()
 
 

@@ -88,11 +88,11 @@ class Key:
 
     __slots__ = ("id", "ids", "owner")
 
-    def __init__(self, key_id: int | None, owner: str | None, ids: NamedIds | None) -> None:
+    def __init__(self, key_id: int | None, owner: str | None, ids: NamedIds) -> None:
         self.id: int | None = key_id
         self.owner: str | None = owner
         """Its id as the owner of its sessions: 16 hexadecimal digits."""
-        self.ids: NamedIds | None = ids
+        self.ids: NamedIds = ids
 
 
 class Keys:

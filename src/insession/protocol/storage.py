@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from typing import Any, Final, Self
 
@@ -13,7 +13,7 @@ from insession.errors import ConfigurationError, Conflict, SessionNotFound
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 from insession.kernel.engine import MOST_PAGE, Engine
-from insession.kernel.ids import named_id
+from insession.kernel.ids import NamedIds, named_id
 from insession.kernel.kinds import Kind
 from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.operations import Commit
@@ -163,13 +163,22 @@ class SessionStorage:
 
     async def has_session(self, *identity: Any, **named: Any) -> bool:
         """Whether a session exists. Being asked for counts as its activity."""
-        auth_key, session_id = identity_of(identity, named, nothing_else=True)
-        return await self._engine.alive(KIND, (await self.placed(auth_key, session_id)).id)
+        return await self.has(*identity_of(identity, named, nothing_else=True))
 
     async def destroy_session(self, *identity: Any, **named: Any) -> bool:
         """Keep a session no more; whether there was one."""
         auth_key, session_id = identity_of(identity, named, nothing_else=True)
         return await self.destroy(await self.placed(auth_key, session_id))
+
+    def has(self, auth_key: Any, session_id: int) -> Awaitable[bool]:
+        """`has_session` for a subject, which has read its arguments: every message asks, so it takes the short way."""
+        if not self._is_open or auth_key is NO_KEY or self.form.keyed is not True:
+            return self._has_surely(auth_key, session_id)
+        ids = self._keys.known(auth_key).ids
+        return self._engine.alive(KIND, ids.of(b"%d" % session_id))
+
+    async def _has_surely(self, auth_key: Any, session_id: int) -> bool:
+        return await self._engine.alive(KIND, (await self.placed(auth_key, session_id)).id)
 
     async def create(self, place: Place, session_id: int, options: dict[str, Any], by: Changes | None = None) -> bool:
         """`create_session` for a subject, which tells its observers itself: it hears nothing more of this change."""
@@ -201,11 +210,17 @@ class SessionStorage:
 
     async def placed(self, auth_key: Any, session_id: int) -> Place:
         """Where a session lies. Opens the storage, and holds it to its form."""
-        key = await self.key(auth_key)
-        name = str(session_id)
-        if key.ids is None:
-            return Place(key, named_id(KIND, None, name, by_kind=False))
-        return Place(key, key.ids.of(name))
+        if not self._is_open:
+            await self.open()
+        return self._place(auth_key, session_id)
+
+    def _place(self, auth_key: Any, session_id: int) -> Place:
+        if self.form.keyed is not (auth_key is not NO_KEY):
+            self.form.hold(auth_key)
+        key = _NOBODY if auth_key is NO_KEY else self._keys.known(auth_key)
+        if key is _NOBODY:
+            return Place(key, named_id(KIND, None, str(session_id), by_kind=False))
+        return Place(key, key.ids.of(b"%d" % session_id))
 
     async def record(self, *identity: Any, **named: Any) -> SessionRecord | None:
         """What is known of a session; None where there is none."""
@@ -284,7 +299,7 @@ class InMemorySessionStorage(SessionStorage):
         super().__init__("memory:", **options)
 
 
-_NOBODY: Final = Key(None, None, None)
+_NOBODY: Final = Key(None, None, NamedIds(KIND, "", by_kind=False))
 
 
 def identity_of(given: tuple[Any, ...], named: dict[str, Any], *, nothing_else: bool = False) -> tuple[Any, int]:

@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from insession.errors import ConfigurationError, InvalidInput
 from insession.kernel.clock import Clock
@@ -69,7 +69,7 @@ class SessionSubject:
         self._own: SessionStorage | None = (
             self.session_storage if isinstance(self.session_storage, SessionStorage) else None
         )
-        self._form = Form(keyed=_form(self.session_storage, keyed=keyed))
+        self._form: Form = _form(self.session_storage, keyed=keyed)
         self._timeout = None if timeout is None else check_seconds(timeout, "timeout", least=0.001)
         self._on_error = on_error
         self._clock = clock or Clock()
@@ -133,10 +133,11 @@ class SessionSubject:
     async def has_session(self, *given: Any, **named: Any) -> bool:
         """Whether a session exists, as the storage says."""
         auth_key, session_id = identity(given, named)
-        _nothing_left(named)
-        self._form.hold(auth_key)
+        if named:
+            _nothing_left(named)
         if self._own is not None:
-            return await self._own.has_session(auth_key, session_id)
+            return await self._own.has(auth_key, session_id)
+        self._form.hold(auth_key)
         return bool(await self.session_storage.has_session(*_arguments(auth_key, session_id)))
 
     async def destroy_session(self, *given: Any, **named: Any) -> bool:
@@ -280,20 +281,19 @@ def _nothing_left(named: dict[str, Any]) -> None:
         raise TypeError(f"unexpected argument {next(iter(named))!r}")
 
 
-def _form(storage: Any, *, keyed: bool | None) -> bool | None:
+def _form(storage: Any, *, keyed: bool | None) -> Form:
     """Which form a storage takes, as its `create_session` is written; `ConfigurationError` where that cannot be."""
-    if isinstance(storage, SessionStorage):
-        return storage.form.keyed if keyed is None else keyed
-    takes = _takes(storage.create_session)
-    if takes is None:
-        return keyed
-    if keyed is not None and keyed is not takes:
+    ours = isinstance(storage, SessionStorage)
+    takes = storage.form.keyed if ours else _takes(storage.create_session)
+    if takes is not None and keyed is not None and keyed is not takes:
         has, wants = ("(auth_key, session_id)", "(session_id)") if takes else ("(session_id)", "(auth_key, session_id)")
-        name = type(storage).__name__
-        raise ConfigurationError(
-            f"session_storage_factory: {name}.create_session takes {has}, this subject calls it with {wants}"
-        )
-    return takes
+        made = f"session_storage_factory: {type(storage).__name__}.create_session"
+        raise ConfigurationError(f"{made} takes {has}, this subject calls it with {wants}")
+    if not ours:
+        return Form(keyed=keyed if takes is None else takes)
+    if takes is None and keyed is not None:
+        storage.form = Form(keyed=keyed)
+    return cast("Form", storage.form)
 
 
 def _takes(create: Any) -> bool | None:
