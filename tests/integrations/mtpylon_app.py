@@ -1,8 +1,8 @@
 """A real mtpylon application and its client, run in mtpylon's own environment by `test_mtpylon`.
 
-``serve STORE`` says where it listens, and each event of its sessions as a line. ``call URL CALLS`` plays a client over the
-wire (obfuscated intermediate transport, MTProto 2.0) and says each answer. The handshake is left out: both sides are
-given the key, as a store of auth keys would give it.
+``serve STORE`` says where it listens, and each event of its sessions as a line. ``call URL CALLS`` plays a client over
+the wire (obfuscated intermediate transport, MTProto 2.0) and says each answer. The handshake is left out: both sides
+are given the key, as a store of auth keys would give it.
 """
 
 # No postponed annotations: mtpylon reads what a call takes from them as they stand.
@@ -106,7 +106,7 @@ def schema() -> Any:
 
 async def serve(store: str) -> None:
     app = web.Application()
-    here = f"{__name__}."
+    here = "tests.integrations.mtpylon_app."
     config = {
         "rsa_manager": {"params": {"rsa_keys": []}},
         "auth_key_manager": {"manager": f"{here}Keys"},
@@ -195,7 +195,4 @@ async def call(url: str, *calls: str) -> None:
 
 
 if __name__ == "__main__":
-    # So that mtpylon finds `Keys` and `Salts` by their dotted path.
-    from tests.integrations import mtpylon_app
-
-    asyncio.run({"serve": mtpylon_app.serve, "call": mtpylon_app.call}[sys.argv[1]](*sys.argv[2:]))
+    asyncio.run({"serve": serve, "call": call}[sys.argv[1]](*sys.argv[2:]))

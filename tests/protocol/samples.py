@@ -86,5 +86,5 @@ class Seen:
 async def until(true: Callable[[], bool]) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(TIME):
-        while not true():
+        while not true():  # noqa: ASYNC110 - whatever the condition is about
             await asyncio.sleep(0.002)

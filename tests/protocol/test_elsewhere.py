@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,7 @@ from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
 
 from .conftest import Storages, Subjects
-from .samples import Key, Seen
+from .samples import Key, Seen, until
 
 SHARED = ["sqlite", "redis", "postgres"]
 
@@ -179,9 +180,12 @@ async def test_many_processes_at_once_leave_everybody_with_what_is(subjects: Sub
     for subject, one in zip(pair, seen, strict=True):
         there = await subject.has_session(key, 1)
         expected = "created" if there else "destroyed"
-        async with asyncio.timeout(20):
-            while one.types[-1] != expected or subject._changes is None or subject._changes._owns:
-                await asyncio.sleep(0.005)
+        await until(partial(_settled, subject, one, expected))
+
+
+def _settled(subject: SessionSubject, seen: Seen, expected: str) -> bool:
+    """Whether the log has shown what it had to, and the last thing told is what is expected."""
+    return subject._changes is not None and not subject._changes._owns and seen.types[-1] == expected
 
 
 class TestOrder:

@@ -213,6 +213,54 @@ class TestFailing:
             assert await task
 
 
+class TestAtOnce:
+    async def test_who_cannot_wait_costs_no_turn_of_the_loop(self, subjects: Subjects, key: Key) -> None:
+        subject, seen, turns = subjects(InMemorySessionStorage), Seen(), []
+
+        class AtOnce(Seen):
+            async def update(self, event: SessionEvent) -> None:
+                self.events.append(event)
+                if event.session_id == 2:
+                    raise RuntimeError
+
+        both = [AtOnce(), AtOnce()]
+        for one in both:
+            subject.subscribe(one)
+        await subject.open()
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        for session_id in range(5):
+            assert await subject.create_session(key, session_id)
+            assert await subject.destroy_session(key, session_id)
+        assert turns == []
+        assert [one.types for one in both] == [["created", "destroyed"] * 5] * 2
+        assert subject.failures == 4
+        subject.subscribe(seen)
+        await subject.create_session(key, 9)
+        assert [len(one.events) for one in (*both, seen)] == [11, 11, 1]
+
+    @pytest.mark.requirement("P20")
+    async def test_many_wait_behind_one(self, subjects: Subjects, key: Key) -> None:
+        subject, seen, go_on = subjects(InMemorySessionStorage), Seen(), asyncio.Event()
+
+        async def first(event: SessionEvent) -> None:
+            if event is seen.events[0]:
+                await go_on.wait()
+
+        subject.subscribe(seen)
+        holding = Doing(first)
+        subject.subscribe(holding)
+        calls = [asyncio.create_task(subject.create_session(key, 1))]
+        await settle()
+        subject.unsubscribe(holding)
+        for number in range(3_000):
+            call = subject.create_session if number % 2 else subject.destroy_session
+            calls.append(asyncio.create_task(call(key, 1)))
+        await settle()
+        go_on.set()
+        assert all(await asyncio.gather(*calls))
+        assert seen.types == ["created", "destroyed"] * 1_500 + ["created"]
+
+
 class TestOrder:
     @pytest.mark.requirement("P25")
     async def test_all_are_told_side_by_side(self, subject: SessionSubject, key: Key) -> None:
@@ -253,7 +301,8 @@ class TestOrder:
         assert not other.done()
         assert story == ["created begins"]
         go_on.set()
-        assert await asyncio.gather(creating, destroying) == [True, True]
+        assert await creating
+        assert await destroying
         await other
         assert story[:4] == ["created begins", "created ends", "destroyed begins", "destroyed ends"]
 
@@ -300,7 +349,7 @@ class TestOrder:
     async def test_what_an_observer_leaves_running_is_a_caller_like_any_other(
         self, subject: SessionSubject, key: Key
     ) -> None:
-        seen, left = Seen(), []
+        seen, left = Seen(), list[list[str]]()
 
         async def later() -> None:
             await done.wait()

@@ -28,6 +28,11 @@ ARGUMENTS = [
 ]
 
 
+def content_of(folder: Path) -> bytes:
+    """Every byte that SQLite has written."""
+    return b"".join(file.read_bytes() for file in folder.glob("store.db*"))
+
+
 @pytest.mark.requirement("P1", "P2", "P3", "P4", "P5")
 async def test_a_session_exists_from_its_creation_to_its_end(storage: SessionStorage, key: Key) -> None:
     assert await storage.has_session(key, 1) is False
@@ -202,7 +207,7 @@ async def test_of_a_key_nothing_but_its_id_is_kept(storages: Storages, tmp_path:
     assert record is not None
     assert record.auth_key_id == key.id
     await storage.close()
-    kept = b"".join(file.read_bytes() for file in tmp_path.glob("store.db*"))
+    kept = content_of(tmp_path)
     raw = key.value.to_bytes(256, "big")
     assert f"{key.id:016x}".encode() in kept
     for place in range(256 - 16):
@@ -235,7 +240,7 @@ async def test_under_encryption_the_id_is_in_the_data_alone(storages: Storages, 
     assert (record.auth_key_id, record.data) == (key.id, "mine")
     assert [record.session_id async for record in storage.sessions(key)] == [1]
     await storage.close()
-    kept = b"".join(file.read_bytes() for file in tmp_path.glob("store.db*"))
+    kept = content_of(tmp_path)
     assert f"{key.id:016x}".encode() not in kept
 
 
@@ -319,6 +324,20 @@ async def test_an_engine_of_ones_own(key: Key) -> None:
         assert session.deadlines.idle is None
         await storage.close()
         assert engine.is_open
+
+
+async def test_whoever_wants_the_id_hidden_says_so_in_the_kind(key: Key) -> None:
+    kind = insession.Kind("protocol", secret_owner=True)
+    async with insession.connect("memory:", kinds=[kind]) as engine:
+        storage = SessionStorage(engine)
+        await storage.create_session(key, 1)
+        (session,) = (await engine.find(kind="protocol")).sessions
+        assert session.owner is not None
+        assert f"{key.id:016x}" not in session.owner
+        record = await storage.record(key, 1)
+        assert record is not None
+        assert record.auth_key_id == key.id
+        assert await storage.count(key) == 1
 
 
 async def test_it_opens_by_itself_once_and_closes_twice(storages: Storages, key: Key) -> None:

@@ -19,7 +19,7 @@ from insession.protocol import (
 )
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock
-from insession.testing.faulty import Fault, FaultyStore
+from insession.testing.faulty import FaultyStore
 
 from .conftest import Subjects
 from .samples import FromCode, FromDocument, Key, Seen
@@ -185,9 +185,10 @@ class TestChanges:
         async with SessionSubject(lambda: SessionStorage(faulty, clock=clock)) as subject:
             subject.subscribe(seen)
             await subject.create_session(key, 1)
-            faulty.fail(Fault.BEFORE)
+            faulty.down = True
             with pytest.raises(StoreUnavailable):
                 await subject.destroy_session(key, 1)
+            faulty.down = False
             assert seen.types == ["created"]
             assert await subject.destroy_session(key, 1)
             assert seen.types == ["created", "destroyed"]

@@ -1,4 +1,4 @@
-"""The other processes of these tests: ``python -m tests.protocol.worker URL``; it does what it is told, line by line."""
+"""The other processes of these tests: ``python -m tests.protocol.worker URL``; each does what it is told by lines."""
 
 from __future__ import annotations
 

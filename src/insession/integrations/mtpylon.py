@@ -12,8 +12,8 @@ By dotted path, in the configuration that `mtpylon.configuration.configure_app` 
     configure_app(app, schema_with_sessions(schema), config)
     install(app)
 
-The storage alone is enough for sessions to be shared and kept. `install` puts a subject of ours in the place of mtpylon's,
-which sends false ``created`` events and lets an observer's failure leave a message unanswered.
+The storage alone is enough for sessions to be shared and kept. `install` puts a subject of ours in the place of
+mtpylon's, which sends false ``created`` events and lets an observer's failure leave a message unanswered.
 `schema_with_sessions` answers `destroy_session`, which mtpylon leaves unanswered.
 """
 
@@ -35,8 +35,8 @@ SUBJECT: Final = "session_subject"
 class SessionStorage(ProtocolStorage):
     """A storage for mtpylon's configuration; ``params`` are the arguments of `insession.protocol.SessionStorage`.
 
-    It serves ``(auth_key, session_id)``, opens at its first use, and keeps the id of the message that made mtpylon create
-    a session as the record's ``first_msg_id``.
+    It serves ``(auth_key, session_id)``, opens at its first use, and keeps the id of the message that made mtpylon
+    create a session as the record's ``first_msg_id``.
     """
 
     def __init__(self, store: Any = None, **params: Any) -> None:
@@ -75,9 +75,9 @@ def install(app: Any, **options: Any) -> SessionSubject:
 def schema_with_sessions(schema: Any) -> Any:
     """The application's schema with MTProto's ``destroy_session``, answered ``destroy_session_ok`` or ``_none``.
 
-    mtpylon's own stub is never called: what is in its service schema counts as unknown when it comes encrypted, and is not
-    answered. A function of the application is; so this one is, and comes before the stub. The client gets the answer as it
-    gets every other one of mtpylon's, in an ``rpc_result``.
+    mtpylon's own stub is never called: what is in its service schema counts as unknown when it comes encrypted, and is
+    not answered. A function of the application is; so this one is, and comes before the stub. The client gets the
+    answer as it gets every other one of mtpylon's, in an ``rpc_result``.
     """
     schemas = _mtpylon("schema").Schema
     answers = _mtpylon("service_schema.constructors")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dis
 import sys
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import ContextVar
-from inspect import isawaitable
+from inspect import CO_COROUTINE, isawaitable
 from typing import Any, Final
 
 from insession.kernel.clock import Clock
@@ -16,6 +17,42 @@ from insession.kernel.clock import Clock
 from .event import SessionEvent
 
 Failed = Callable[[SessionEvent, BaseException], None]
+
+
+_WAITS: Final = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "YIELD_VALUE", "SEND"})
+
+
+_KNOWN: Final[dict[int, tuple[types.CodeType, bool]]] = {}
+_MOST_KNOWN: Final = 1_024
+
+
+def told_at_once(event: SessionEvent, observers: Iterable[Any], failed: Failed) -> list[Any]:
+    """Tell those whose `update` cannot wait, which takes no task; the others."""
+    rest: list[Any] = []
+    for observer in observers:
+        update = observer.update
+        code = getattr(getattr(update, "__func__", update), "__code__", None)
+        if code is None or not _never_waits(code):
+            rest.append(observer)
+            continue
+        try:
+            update(event).send(None)
+        except StopIteration:
+            pass
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it reaches nobody but the log and the hook
+            failed(event, error)
+    return rest
+
+
+def _never_waits(code: types.CodeType) -> bool:
+    """Whether it is an ``async def`` without any ``await``: a call of it is over with its first step."""
+    known = _KNOWN.get(id(code))  # what a code object hashes is all of it
+    if known is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        waits = any(one.opname in _WAITS for one in dis.get_instructions(code))
+        known = _KNOWN[id(code)] = code, bool(code.co_flags & CO_COROUTINE) and not waits
+    return known[1]
 
 
 class Cause:
@@ -41,8 +78,9 @@ def nested() -> Cause | None:
 class Delivery:
     """One event on its way to all who observe when its turn comes.
 
-    One task tells them one after another, for as long as they return at once. The first that waits keeps the task, and
-    another goes on with the rest: so all that wait do it side by side, each in a task of its own.
+    Those that cannot wait are told at once. One task tells the others one after another, for as long as they return at
+    once. The first that waits keeps the task, and another goes on with the rest: so all that wait do it side by side,
+    each in a task of its own.
     """
 
     __slots__ = ("_audience", "_cause", "_clock", "_failed", "_left", "_rest", "_timeout", "event", "lane", "waiters")
@@ -68,15 +106,16 @@ class Delivery:
         self._left = 0
         self._rest: Iterator[Any] = iter(())
 
-    def begin(self, tasks: set[asyncio.Task[None]]) -> None:
-        """Tell all who observe now."""
-        observers = self._audience()
-        self._left = len(observers)
-        self._rest = iter(observers)
-        if not observers:
-            self._finish()
-        else:
+    def begin(self, tasks: set[asyncio.Task[None]]) -> bool:
+        """Tell all who observe now; whether that is done already, because none of them can wait."""
+        rest = told_at_once(self.event, self._audience(), self._failed)
+        self._left = len(rest)
+        self._rest = iter(rest)
+        if rest:
             self._spawn(tasks)
+            return False
+        self._wake()
+        return True
 
     def wait(self) -> asyncio.Future[None]:
         """A future that is done when everybody has been told; of its own, so that cancelling it harms nobody."""
@@ -107,14 +146,14 @@ class Delivery:
     def _told(self) -> None:
         self._left -= 1
         if not self._left:
-            self._finish()
+            self._wake()
+            if self.lane is not None:
+                self.lane.finished()
 
-    def _finish(self) -> None:
+    def _wake(self) -> None:
         for future in self.waiters:
             if not future.done():
                 future.set_result(None)
-        if self.lane is not None:
-            self.lane.finished()
 
 
 if sys.version_info >= (3, 12):
@@ -211,7 +250,7 @@ class Lane:
         delivery.lane = self
         self._queue.append(delivery)
         if len(self._queue) == 1:
-            delivery.begin(self._tasks)
+            self._go_on()
 
     @property
     def last(self) -> Delivery | None:
@@ -221,10 +260,12 @@ class Lane:
     def finished(self) -> None:
         """The first event has been told to everybody."""
         self._queue.popleft()
-        if self._queue:
-            self._queue[0].begin(self._tasks)
-        else:
-            self.leave()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._queue and self._queue[0].begin(self._tasks):
+            self._queue.popleft()
+        self.leave()
 
     def leave(self) -> None:
         """Forget the lane where nobody uses it any more."""

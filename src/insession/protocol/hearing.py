@@ -1,8 +1,8 @@
 """Changes that others make: other processes, an idle timeout, the cap of a key.
 
 They are heard from the log, in its order. A subject tells its observers of its own changes itself, at once; the log
-shows what this process created and destroyed later, and that is left out. What others did before a change of ours and is heard after it was told
-is left out as well: it is over, and would make observers believe the opposite of what is.
+shows later what this process created and destroyed, and that is left out. What others did before a change of ours and
+is heard after it was told is left out as well: it is over, and would make observers believe the opposite of what is.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from insession.kernel.clock import Clock
 from insession.kernel.ids import check_seconds
 
 from .contracts import KeyedSessionStorageProtocol, SessionObserverProtocol, SessionStorageProtocol
-from .delivering import Cause, Delivery, Lane, nested
+from .delivering import Cause, Delivery, Lane, nested, told_at_once
 from .event import CREATED, DESTROYED, SessionEvent
 from .hearing import Changes
 from .keys import NO_KEY, Form, identity
@@ -166,8 +166,13 @@ class SessionSubject:
         event = SessionEvent(what, session_id, None if auth_key is NO_KEY else auth_key, place.key.id)
         if not self.session_storage.immediate:
             return await self._through(place.id, event, change)
-        told = self._announce(place.id, event) if await change() else None
-        return await self._announced(told, place.id)
+        if not await change():
+            return await self._announced(None, place.id)
+        if place.id in self._lanes:
+            return await self._announced(self._announce(place.id, event), place.id)
+        # Nobody uses this session now, and most observers cannot wait: then there is nothing to put in order.
+        rest = told_at_once(event, self.observers, self._failed)
+        return not rest or await self._announced(self._announce(place.id, event, lambda: rest), place.id)
 
     async def _alone(self, change: Any, what: Any, auth_key: Any, session_id: int) -> bool:
         """A change in a storage of somebody else's."""
@@ -206,12 +211,14 @@ class SessionSubject:
             lane.leave()
         return await self._announced(told, place)
 
-    def _announce(self, place: Any, event: SessionEvent) -> tuple[Cause, asyncio.Future[None]]:
+    def _announce(
+        self, place: Any, event: SessionEvent, audience: Callable[[], list[Any]] | None = None
+    ) -> tuple[Cause, asyncio.Future[None]]:
         """Put an event behind those of its session that are being told."""
         cause = nested() or Cause()
         delivery = Delivery(
             event,
-            audience=self._audience,
+            audience=audience or self._audience,
             cause=cause,
             failed=self._failed,
             clock=self._clock,

@@ -56,7 +56,7 @@ class Alone:
         self._record = schema.sql("SELECT * FROM @sessions WHERE id = $1")
         # One statement sees one state of things: so at most one of the three parts has a row.
         self._touching = schema.sql(
-            lock.replace("UPDATE", ", done AS (UPDATE")
+            lock.replace("UPDATE", ", done AS (UPDATE")  # noqa: S608 - constants of this module
             + "touched = $3, due = greatest(least($3 + s.reach, s.absolute), s.due)"
             + live
             + " AND s.opened < $4 AND $3 - s.touched > $5 RETURNING s.due) SELECT due FROM done "
