@@ -60,7 +60,7 @@ def test_long_and_the_package_itself(resolved: None) -> None:
     sessions = importlib.import_module("mtpylon.sessions")
     assert (sessions.SessionSubject, sessions.SessionEvent) == (SessionSubject, SessionEvent)
     for one in (protocol.SessionStorageProtocol, protocol.SessionObserverProtocol):
-        assert typing.is_protocol(one) if sys.version_info >= (3, 13) else one._is_protocol  # type: ignore[attr-defined]
+        assert typing.Protocol in one.__bases__
 
 
 @pytest.mark.requirement("P37")

@@ -125,7 +125,7 @@ async def serve(store: str) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    say("serving", f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/ws")  # type: ignore[union-attr]
+    say("serving", f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/ws")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
@@ -155,7 +155,7 @@ def packed(session_id: int, message_id: int, body: bytes) -> bytes:
     plain += os.urandom(12 + -(len(plain) + 12) % 16)
     msg_key = os.urandom(16)
     pair = generate_key_iv(KEY, load_int128(msg_key).value, key_type="client")
-    sealed = KEY.id.to_bytes(8, "big") + msg_key + ige256_encrypt(plain, pair.key, pair.iv)
+    sealed: bytes = KEY.id.to_bytes(8, "big") + msg_key + ige256_encrypt(plain, pair.key, pair.iv)
     return len(sealed).to_bytes(4, "little") + sealed
 
 
@@ -195,4 +195,5 @@ async def call(url: str, *calls: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"serve": serve, "call": call}[sys.argv[1]](*sys.argv[2:]))
+    roles: dict[str, Any] = {"serve": serve, "call": call}
+    asyncio.run(roles[sys.argv[1]](*sys.argv[2:]))

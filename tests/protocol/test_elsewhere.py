@@ -96,7 +96,7 @@ async def test_an_expiry_is_told_everywhere(subjects: Subjects, storages: Storag
         await clock.advance(110)
         await settle()
         assert seen.events == [SessionEvent("created", 1, key), SessionEvent("destroyed", 1, None, key.id)]
-        assert there.events == [SessionEvent(what, 1, None, key.id) for what in ("created", "destroyed")]  # type: ignore[arg-type]
+        assert there.events == [SessionEvent(what, 1, None, key.id) for what in ("created", "destroyed")]
         assert await here.create_session(key, 1)
 
 

@@ -215,7 +215,7 @@ class TestFailing:
 
 class TestAtOnce:
     async def test_who_cannot_wait_costs_no_turn_of_the_loop(self, subjects: Subjects, key: Key) -> None:
-        subject, seen, turns = subjects(InMemorySessionStorage), Seen(), []
+        subject, seen, turns = subjects(InMemorySessionStorage), Seen(), list[int]()
 
         class AtOnce(Seen):
             async def update(self, event: SessionEvent) -> None:

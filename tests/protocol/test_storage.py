@@ -342,7 +342,7 @@ async def test_whoever_wants_the_id_hidden_says_so_in_the_kind(key: Key) -> None
 
 async def test_it_opens_by_itself_once_and_closes_twice(storages: Storages, key: Key) -> None:
     storage = storages("sqlite")
-    assert not storage.is_open
+    assert [storage.is_open] == [False]
     assert sum(await asyncio.gather(*(storage.create_session(key, one % 3) for one in range(30)))) == 3
     assert storage.is_open
     await storage.close()

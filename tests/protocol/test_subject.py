@@ -94,11 +94,11 @@ class TestConstruction:
         with pytest.raises(InvalidInput, match="mixing"):
             await SessionSubject(FromDocument).create_session(key, 1)
         with pytest.raises(ConfigurationError, match="without has_session"):
-            SessionSubject(type("Half", (), {"create_session": print}))  # type: ignore[arg-type]
+            SessionSubject(type("Half", (), {"create_session": print}))
 
     @pytest.mark.requirement("P37")
     async def test_nobody_has_to_inherit_and_everybody_may(self) -> None:
-        class Storage(FromDocument, SessionStorageProtocol):  # type: ignore[misc]
+        class Storage(FromDocument, SessionStorageProtocol):
             pass
 
         class Observer(SessionObserverProtocol):
