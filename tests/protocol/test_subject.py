@@ -207,6 +207,25 @@ class TestChanges:
         with pytest.raises(ConfigurationError, match="destroy_all"):
             await subjects(FromDocument).destroy_all(key)
 
+    async def test_what_a_subclass_overrides_is_called(self, key: Key) -> None:
+        calls: list[str] = []
+
+        class Audited(InMemorySessionStorage):
+            async def create_session(self, auth_key: Any, session_id: int) -> bool:
+                calls.append("create")
+                return await super().create_session(auth_key, session_id, data="audited")
+
+        seen = Seen()
+        async with SessionSubject(Audited) as subject:
+            subject.subscribe(seen)
+            assert await subject.create_session(key, 1)
+            assert not await subject.create_session(key, 1)
+            assert (await subject.session_storage.record(key, 1)).data == "audited"
+            assert await subject.destroy_session(key, 1)
+            await asyncio.sleep(0)
+            assert calls == ["create", "create"]
+            assert seen.events == [SessionEvent("created", 1, key), SessionEvent("destroyed", 1, key)]
+
 
 class TestManyAtOnce:
     @pytest.mark.requirement("P21", "P21b")

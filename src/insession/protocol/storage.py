@@ -210,14 +210,7 @@ class SessionStorage:
 
     async def placed(self, auth_key: Any, session_id: int) -> Place:
         """Where a session lies. Opens the storage, and holds it to its form."""
-        if not self._is_open:
-            await self.open()
-        return self._place(auth_key, session_id)
-
-    def _place(self, auth_key: Any, session_id: int) -> Place:
-        if self.form.keyed is not (auth_key is not NO_KEY):
-            self.form.hold(auth_key)
-        key = _NOBODY if auth_key is NO_KEY else self._keys.known(auth_key)
+        key = await self.key(auth_key)
         if key is _NOBODY:
             return Place(key, named_id(KIND, None, str(session_id), by_kind=False))
         return Place(key, key.ids.of(b"%d" % session_id))

@@ -69,6 +69,8 @@ class SessionSubject:
         self._own: SessionStorage | None = (
             self.session_storage if isinstance(self.session_storage, SessionStorage) else None
         )
+        # One whose calls somebody has overridden is called as it is written.
+        self._short: SessionStorage | None = self._own if _is_plain(self.session_storage) else None
         self._form: Form = _form(self.session_storage, keyed=keyed)
         self._timeout = None if timeout is None else check_seconds(timeout, "timeout", least=0.001)
         self._on_error = on_error
@@ -121,10 +123,10 @@ class SessionSubject:
         """
         auth_key, session_id = identity(given, named)
         self._form.hold(auth_key)
-        if self._own is None:
+        if self._short is None:
             _nothing_left(named)
             return await self._alone(self._create_there, CREATED, auth_key, session_id)
-        storage, place = self._own, await self._own.placed(auth_key, session_id)
+        storage, place = self._short, await self._short.placed(auth_key, session_id)
         if not self.observers:
             return await storage.create(place, session_id, named, self._changes)
         change = partial(storage.create, place, session_id, named, self._changes)
@@ -135,8 +137,8 @@ class SessionSubject:
         auth_key, session_id = identity(given, named)
         if named:
             _nothing_left(named)
-        if self._own is not None:
-            return await self._own.has(auth_key, session_id)
+        if self._short is not None:
+            return await self._short.has(auth_key, session_id)
         self._form.hold(auth_key)
         return bool(await self.session_storage.has_session(*_arguments(auth_key, session_id)))
 
@@ -145,9 +147,9 @@ class SessionSubject:
         auth_key, session_id = identity(given, named)
         _nothing_left(named)
         self._form.hold(auth_key)
-        if self._own is None:
+        if self._short is None:
             return await self._alone(self._destroy_there, DESTROYED, auth_key, session_id)
-        storage, place = self._own, await self._own.placed(auth_key, session_id)
+        storage, place = self._short, await self._short.placed(auth_key, session_id)
         if not self.observers:
             return await storage.destroy(place, self._changes)
         return await self._ours(partial(storage.destroy, place, self._changes), DESTROYED, auth_key, session_id, place)
@@ -286,6 +288,10 @@ def _arguments(auth_key: Any, session_id: int) -> tuple[Any, ...]:
 def _nothing_left(named: dict[str, Any]) -> None:
     if named:
         raise TypeError(f"unexpected argument {next(iter(named))!r}")
+
+
+def _is_plain(storage: Any) -> bool:
+    return all(getattr(type(storage), call, None) is getattr(SessionStorage, call) for call in CALLS)
 
 
 def _form(storage: Any, *, keyed: bool | None) -> Form:
