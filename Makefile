@@ -20,7 +20,7 @@ CODE = $(wildcard src tests benchmarks examples)
 .DELETE_ON_ERROR:
 # Two installations must not run in one environment at a time.
 .NOTPARALLEL:
-.PHONY: help run test requirements lint format bench soak clean
+.PHONY: help run test requirements lint format bench mtpylon soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,10 @@ format: $(STAMPS)/dev ## format the code, and mend what can be mended
 
 bench: $(STAMPS)/dev ## measure; ARGS goes to the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
+
+mtpylon: $(STAMPS)/dev $(STAMPS)/mtpylon ## test and measure the protocol face beside a real mtpylon, in an environment of its own
+	$(BIN)/python -m pytest -q tests/integrations/test_mtpylon.py
+	$(VENV)/mtpylon/bin/python -m benchmarks.protocol $(ARGS)
 
 soak: $(STAMPS)/test ## run the engine under load and faults for BUDGET seconds
 	$(BIN)/python -m tests.soak --budget $(BUDGET)
@@ -85,3 +89,10 @@ $(STAMPS)/test: pyproject.toml constraints.txt $(STAMPS)/pip
 $(STAMPS)/dev: pyproject.toml constraints.txt $(STAMPS)/pip
 	$(INSTALL) $(PACKAGE) '.[all,testing]' --group dev
 	@touch $@ $(STAMPS)/test $(STAMPS)/run
+
+# mtpylon's wheel owns a package `tests`, so it gets an environment beside ours.
+$(STAMPS)/mtpylon: pyproject.toml constraints.txt $(STAMPS)/pip
+	$(PYTHON) -m venv --clear $(VENV)/mtpylon
+	$(VENV)/mtpylon/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt --upgrade pip
+	$(VENV)/mtpylon/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt $(PACKAGE) . --group mtpylon
+	@touch $@

@@ -52,7 +52,8 @@ def encode(data: object, most: int = MOST_DATA, field: str = "data", version: in
         encoded = _MARK + version.to_bytes(2) + encoded
     if len(encoded) > most:
         raise InvalidInput(field, f"has {len(encoded)} bytes, the most is {most}")
-    return encoded
+    # The encoder's own has room for more, up to as much again, which would be kept as long as the record.
+    return bytes(memoryview(encoded))
 
 
 def decode(data: bytes, wanted: type[Any] | None, key: str) -> Any:

@@ -72,7 +72,8 @@ class Wakers:
     __slots__ = ("_wakers", "wanted")
 
     def __init__(self) -> None:
-        self._wakers: weakref.WeakSet[Waker] = weakref.WeakSet()
+        # Every event is followed by a look at them, and reading a `WeakSet` costs more than writing the event.
+        self._wakers: tuple[weakref.ref[Waker], ...] = ()
         self.wanted: frozenset[EventType] = frozenset()
         """Every type that somebody waits for, or did when the last waker was made."""
 
@@ -81,17 +82,21 @@ class Wakers:
     ) -> Waker:
         """Make one; it is forgotten when nobody holds it."""
         waker = Waker(types, leases=leases, onward=onward)
-        self._wakers.add(waker)
-        self.wanted = frozenset().union(*(one.types for one in self._wakers))
+        self._wakers = (*self._wakers, weakref.ref(waker, self._forget))
+        self.wanted = frozenset[EventType]().union(*(one.types for ref in self._wakers if (one := ref()) is not None))
         return waker
+
+    def _forget(self, gone: weakref.ref[Waker]) -> None:
+        self._wakers = tuple([ref for ref in self._wakers if ref is not gone])
 
     def set(self, types: Collection[EventType] | None = None, *, leases: bool = False, answered: bool = False) -> None:
         """Set those that wait for one of these types (None: every one) or for leases.
 
         ``answered``: answers tell all of these types that they can tell.
         """
-        for waker in self._wakers:
-            if (
+        for ref in self._wakers:
+            waker = ref()
+            if waker is not None and (
                 types is None
                 or (leases and waker.leases)
                 or not (waker.types.isdisjoint(types) or (answered and waker.answered))

@@ -15,7 +15,7 @@ from insession.kernel import commands, ids, rules
 from insession.kernel.codec import encode
 from insession.kernel.events import EventType
 from insession.kernel.finding import check_page, check_state, check_type
-from insession.kernel.followers import Follower
+from insession.kernel.followers import Follower, Listener
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
 from insession.kernel.observers import Observer, OnError, Subscription
@@ -27,8 +27,11 @@ from insession.kernel.operations import (
     Find,
     Found,
     Index,
+    Load,
     Pick,
     Refused,
+    Touch,
+    Touched,
     Why,
 )
 from insession.kernel.record import NODE_KIND, Record, State
@@ -40,6 +43,8 @@ from insession.kernel.urls import unknown
 _NO_DATA: Final = encode({})
 _LOCK_OPTIONS: Final = frozenset(inspect.signature(Lock).parameters) - {"engine", "name"}
 MOST_PAGE: Final = 1_000
+# Reading a member of an enumeration costs more than all else that these lines do.
+_ACTIVE: Final = State.ACTIVE
 
 
 class SessionPage(msgspec.Struct, frozen=True):
@@ -121,9 +126,7 @@ class Engine(Upkeep):
         if name is None:
             answer = await self._ask(commit)
         else:
-            # What is due under that name expires first, in the same trip.
-            expiry = commands.end_one(session_id, rules.expiry(now, self._change(), self.name))
-            _, answer = await self._ask_together(expiry, commit)
+            answer = await self._open_named(session_id, now, commit)
         if type(answer) is not Done:
             raise self._refused_open(answer, policy, session_id)
         if record.version != answer.versions[0]:
@@ -131,6 +134,15 @@ class Engine(Upkeep):
         if record.due < self._reaper.look:
             self._reaper.note(record.due)
         return Session(self, record)
+
+    async def _open_named(self, session_id: str, now: float, commit: Commit) -> Any:
+        """Open under a name; what is due under it expires first, in the same trip."""
+        if self._immediate.issuperset((Load, Commit)):
+            there = self._read_now(session_id)
+            if there is None or not there.live or there.due > now:
+                return self._apply_now(commit)
+        expiry = commands.end_one(session_id, rules.expiry(now, self._change(), self.name))
+        return (await self._ask_together(expiry, commit))[1]
 
     def _refused_open(self, answer: Refused, policy: Kind, session_id: str) -> Exception:
         if answer.why is Why.LIMIT:
@@ -177,6 +189,27 @@ class Engine(Upkeep):
         session = await self.get(session_id)
         await self._touch(session)
         return session
+
+    async def alive(self, kind: str, session_id: str) -> bool:
+        """Whether a session of this kind lives, by one trip. Being asked for is activity, written once in the window.
+
+        For a session that the other party names: its id is computed (`id_of`), and it may never have been opened.
+        """
+        now = self.clock.now()
+        record = self._read_now(session_id)
+        if record is not None:
+            if record.state is not _ACTIVE:
+                return False
+            if now - record.touched <= record.window and record.due > now:
+                return True
+        elif Load in self._immediate:
+            return False
+        policy = self.kind(kind)
+        window = policy.touch_window(policy.idle, immediate=Commit in self._immediate)
+        answer = await self._ask(Touch(ids.check_id(session_id), now, window))
+        if type(answer) is Refused and answer.why is Why.PAST_DUE:
+            await self._expired(session_id)
+        return type(answer) is Touched
 
     async def close(self, session_id: str, reason: str = "completed") -> bool:
         """End a session in good order; whether this call ended it."""
@@ -318,6 +351,14 @@ class Engine(Upkeep):
         for each ending. Who wants to be told of events in order, or may be slow, is an observer.
         """
         return self._following.followers.add(kind, follower)
+
+    def listen(self, kind: str, listener: Listener, types: Collection[EventType]) -> Callable[[], None]:
+        """Let ``listener`` hear each event of a kind from now on, in the log's order; what this returns ends that.
+
+        Cheaper than `observe`, because the engine's own reader reads them, and for who does not wait: it is called on
+        the loop's thread. Events of this engine's own come as well.
+        """
+        return self._following.listen(kind, listener, frozenset(types))
 
     def _index(self, owner: str | None, kind: str | None, node: str | None) -> tuple[Index, str | None]:
         if kind is not None:

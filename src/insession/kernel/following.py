@@ -24,8 +24,8 @@ from insession.errors import (
     StoreError,
     StoreUnavailable,
 )
-from insession.kernel.events import ENDINGS, FOLLOWED, Event
-from insession.kernel.followers import Followers
+from insession.kernel.events import ENDINGS, FOLLOWED, Event, EventType
+from insession.kernel.followers import Followers, Listener, Listeners
 from insession.kernel.ids import check_seconds
 from insession.kernel.operations import End, Ending, Ends
 from insession.kernel.record import Outcome, Record, State
@@ -63,6 +63,8 @@ class Following:
         self._works: dict[str, list[Work]] = {}
         self._waits: dict[str, dict[asyncio.Future[None], Session]] = {}
         self.followers: Followers = Followers()
+        self.listeners: Listeners = Listeners()
+        self._types = FOLLOWED
         self._writes: set[asyncio.Task[None]] = set()
         self.enders: dict[str, Worker | None] = {}
         """Who is ending a session that this process works for, by change: who ends it in the middle of that goes on."""
@@ -72,28 +74,43 @@ class Following:
         self.abandoned: dict[Work, str] = {}
         """Work that goes on after its grace, with the id of its session."""
 
-    async def begin(self) -> str:
-        """Where following begins: what ends after this call is heard."""
+    async def begin(self) -> None:
+        """Find where following begins: what ends after this call is heard."""
         self._waker = self._engine.store.waker(FOLLOWED, leases=True, answered=True)
-        return (await self._engine.store.events(None, 0, FOLLOWED)).cursor
+        self._cursor = (await self._engine.store.events(None, 0, FOLLOWED)).cursor
 
-    async def follow(self, cursor: str) -> None:
+    def listen(self, kind: str, listener: Listener, types: frozenset[EventType]) -> Callable[[], None]:
+        """See `Engine.listen`. What nobody wanted before is read from here on."""
+        if not types <= self._types or (self._waker.answered and not types.isdisjoint(ENDINGS)):
+            self._types |= types
+            # From here on own endings are read like those of others: a listener hears of events by nothing else.
+            before, self._waker = self._waker, self._engine.store.waker(self._types, leases=True)
+            self._cursor = before.onward(self._cursor)
+            before.set()
+        return self.listeners.add(kind, listener, types)
+
+    async def follow(self) -> None:
         """Follow the log's endings, for ever."""
         engine = self._engine
         while True:
             try:
-                page = await engine.store.events(self._waker.onward(cursor), PAGE, FOLLOWED)
+                page = await engine.store.events(self._waker.onward(self._cursor), PAGE, types := self._types)
             except StoreError as error:
                 _log.warning("the log cannot be read: %s", error)
                 await engine.clock.sleep(RETRY)
                 continue
-            cursor = page.cursor
+            if types is not self._types:
+                continue  # somebody began to listen meanwhile, and this page may have left out what they want
+            self._cursor = page.cursor
             self._bury()
             for event in page.events:
-                self.heard(event)
-                engine.locks.displaced(event)
-                engine._recovery.heard(event)
+                if event.type in FOLLOWED:
+                    self.heard(event)
+                    engine.locks.displaced(event)
+                    engine._recovery.heard(event)
+                self.listeners.tell(event)
             if page.trimmed:
+                self.listeners.missed()
                 await self.reload()
                 for reload in self.followers.reloads():
                     engine._spawn(reload)

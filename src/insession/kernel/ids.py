@@ -83,6 +83,27 @@ def named_id(kind: str, owner: str | None, name: str, *, by_kind: bool) -> str:
     return route(kind if by_kind else owner if owner is not None else name) + digest.hexdigest()
 
 
+_LENGTHS: Final = [length.to_bytes(4, "big") for length in range(4 * LONGEST_NAME + 1)]
+
+
+class NamedIds:
+    """The ids of many names under one owner: `named_id`, with what they share worked out once."""
+
+    __slots__ = ("_begun", "_route")
+
+    def __init__(self, kind: str, owner: str, *, by_kind: bool) -> None:
+        self._begun = blake2b(digest_size=14)
+        for encoded in (kind.encode(), owner.encode()):
+            self._begun.update(len(encoded).to_bytes(4, "big") + encoded)
+        self._route = route(kind if by_kind else owner)
+
+    def of(self, name: bytes) -> str:
+        """The id of a name, which has been checked and encoded."""
+        digest = self._begun.copy()
+        digest.update(_LENGTHS[len(name)] + name)
+        return self._route + digest.hexdigest()
+
+
 def secret_digest(index_key: bytes, owner: str) -> str:
     """What stands for an owner that is a secret: a keyed digest."""
     return "~" + blake2b(owner.encode(), key=index_key, digest_size=16).hexdigest()

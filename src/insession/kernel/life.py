@@ -115,12 +115,12 @@ class Life:
             await self._assemble()
             if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
                 await self._find_index_key(make=True)
-            cursor = await self._following.begin()
+            await self._following.begin()
         except BaseException:
             await self.store.close()
             raise
         self._is_open = True
-        self._spawn(self._following.follow(cursor))
+        self._spawn(self._following.follow())
         if self._given_clock is None and Commit not in self._immediate:
             self._spawn(self._follow_time())
         self._spawn(self._reaper.run())
@@ -200,6 +200,11 @@ class Life:
     def is_open(self) -> bool:
         """Whether it is between its opening and its closing."""
         return self._is_open
+
+    @property
+    def hides_owners(self) -> bool:
+        """Whether every owner is kept as a digest, because data is encrypted."""
+        return self._secret_owners
 
     def declared(self, name: str) -> Kind | None:
         """The kind that this engine declares under a name."""

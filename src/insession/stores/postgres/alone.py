@@ -1,8 +1,8 @@
 """A lone operation, as a plain statement: half the cost of the call that takes any batch.
 
 Where something stands in its way it changes nothing, and `Alone.apply` answers None: the general call then says what
-it is. So a refusal costs a second trip. Only an opening, which makes room for itself, asks the general call within its
-own.
+it is. So a refusal costs a second trip, but for a touch of what is not there; an opening, which makes room for itself,
+asks the general call within its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from insession.kernel.operations import (
     Loaded,
     Operation,
     Patch,
+    Refused,
     Touch,
     Touched,
+    Why,
 )
 from insession.kernel.record import Record, State
 
@@ -54,11 +56,16 @@ class Alone:
         )
         live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3 AND NOT EXISTS (SELECT FROM @mark)"
         self._record = schema.sql(f"SELECT {FIELDS} FROM @sessions WHERE id = $1")  # noqa: S608 - our own words
+        # One statement sees one state of things: so at most one of the three parts has a row.
         self._touching = schema.sql(
-            lock
+            lock.replace("UPDATE", ", done AS (UPDATE")  # noqa: S608 - constants of this module
             + "touched = $3, due = greatest(least($3 + s.reach, s.absolute), s.due)"
             + live
-            + " AND s.opened < $4 AND $3 - s.touched > $5 RETURNING s.due"
+            + " AND s.opened < $4 AND $3 - s.touched > $5 RETURNING s.due) SELECT due FROM done "
+            "UNION ALL SELECT s.due FROM @sessions AS s WHERE s.id = $2 AND s.state < 1 AND s.due > $3 "
+            "AND s.opened < $4 AND $3 - s.touched <= $5 AND NOT EXISTS (SELECT FROM @mark) "
+            "UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM @sessions WHERE id = $2) "
+            "AND NOT EXISTS (SELECT FROM @mark)"
         )
         self._updating = schema.sql(
             lock
@@ -80,11 +87,13 @@ class Alone:
         rows = await self._connections.fetch(self._record, ask.keys[0], safe=True)
         return Loaded((record_of(rows[0]) if rows else None,))
 
-    async def _touch(self, ask: Touch) -> Touched | None:
+    async def _touch(self, ask: Touch) -> Touched | Refused | None:
         rows = await self._connections.fetch(
             self._touching, self._space, ask.id, ask.at, ask.before, ask.window, safe=False
         )
-        return Touched(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        return Refused(Why.MISSING) if rows[0][0] is None else Touched(rows[0][0])
 
     async def _commit(self, ask: Commit) -> Answer | None:
         part = ask.patches[0]

@@ -1,0 +1,4 @@
+class SessionObserverProtocol:
+
+    async def update(self, event: SessionEvent):  # pragma: nocover
+        ...
