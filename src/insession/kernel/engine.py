@@ -140,7 +140,7 @@ class Engine(Upkeep):
         if self._immediate.issuperset((Load, Commit)):
             there = self._read_now(session_id)
             if there is None or not there.live or there.due > now:
-                return self._apply_now(commit)
+                return await self._ask(commit)
         expiry = commands.end_one(session_id, rules.expiry(now, self._change(), self.name))
         return (await self._ask_together(expiry, commit))[1]
 
