@@ -30,7 +30,7 @@ from .parity import differences
 @pytest.mark.parametrize(
     ("twin", "blocking", "missing", "more"),
     [
-        (Engine, BlockingEngine, {"follow", "get_at", "write_over"}, {"ask", "items", "name", "shut_down"}),
+        (Engine, BlockingEngine, {"follow", "get_at", "listen", "write_over"}, {"ask", "items", "name", "shut_down"}),
         (Session, BlockingSession, set(), {"raise_if_interrupted"}),
         (Lock, BlockingLock, set(), {"raise_if_lost"}),
         (Items, BlockingItems, set(), set()),

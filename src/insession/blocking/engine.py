@@ -106,6 +106,11 @@ class BlockingEngine:
         return self._engine.kinds()
 
     @property
+    def hides_owners(self) -> bool:
+        """As `Engine.hides_owners`."""
+        return self._engine.hides_owners
+
+    @property
     def recovers(self) -> bool:
         """As `Engine.recovers`."""
         return self._engine.recovers
@@ -157,6 +162,10 @@ class BlockingEngine:
         session = self._session(self.ask(lambda engine: engine.get_at(session_id, version)))
         session.update(change, **options)
         return session
+
+    def alive(self, kind: str, session_id: str) -> bool:
+        """As `Engine.alive`."""
+        return self.ask(lambda engine: engine.alive(kind, session_id))
 
     def touch(self, session_id: str) -> BlockingSession:
         """As `Engine.touch`."""

@@ -105,7 +105,8 @@ class Items:
         found: Found = await self._engine._ask(find)
         now = self._engine.clock.now()
         items = [item for item in found.entries if isinstance(item, Item) and item.expires > now]
-        entries = [self._entry(item) for item in items if item.key[0] != "~"]
+        # What the engine keeps for itself is seen by who asks for it by its prefix.
+        entries = [self._entry(item) for item in items if item.key[0] != "~" or prefix[:1] == "~"]
         return entries, None if found.after is None else found.after.removeprefix(self._prefix)
 
     async def _commit(
