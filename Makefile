@@ -4,6 +4,8 @@ PYTHON ?= python3
 STORE ?= sqlite:///insession.db
 BUDGET ?= 600
 ARGS ?=
+# Tests wait for servers and processes as much as they compute: one worker more than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,13 +27,13 @@ CODE = $(wildcard src tests benchmarks examples)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo "Variables: PYTHON=$(PYTHON) (makes the environment), ARGS= (test, bench), STORE=$(STORE) (run), BUDGET=$(BUDGET) (soak)"
+	@echo "Variables: PYTHON=$(PYTHON) (makes the environment), ARGS= (test, bench), WORKERS=$(WORKERS) (test), STORE=$(STORE) (run), BUDGET=$(BUDGET) (soak)"
 
 run: $(STAMPS)/run ## serve the HTTP API on an SQLite store
 	$(BIN)/insession serve --store $(STORE)
 
 test: $(STAMPS)/test ## run the tests; ARGS="-k limits -x" goes to pytest
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 requirements: $(STAMPS)/test ## write docs/requirements.md from the numbers on the tests
 	$(BIN)/python -m tests.requirements

@@ -13,6 +13,11 @@ def record_states(store: str, states: Mapping[str, int]) -> None:
     _TABLE[store] = states
 
 
+def met() -> dict[str, dict[str, int]]:
+    """What was noted, as a worker hands it to the process that reports."""
+    return {store: dict(states) for store, states in _TABLE.items()}
+
+
 def table() -> list[str]:
     """One line a state, one column a store."""
     if not _TABLE:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from insession.testing.clock import ManualClock
+from insession.testing.clock import ManualClock, settle
 from insession.testing.faulty import FaultyStore
 
 from .conftest import Managers
@@ -21,6 +21,7 @@ class TestCost:
     ) -> None:
         manager = await managers({"max_concurrent_sessions": 2_000}, faulty)
         await manager.create_session()
+        await settle()  # behind what an engine asks at its start
         costs = []
         for number in range(1, 1_001):
             before = faulty.trips, sum(faulty.operations.values())
