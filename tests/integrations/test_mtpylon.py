@@ -5,8 +5,8 @@ mtpylon lies in an environment of its own, which `make mtpylon` makes; without i
 
 import asyncio
 import importlib.util
-import random
 import os
+import random
 import re
 import signal
 import subprocess
