@@ -28,9 +28,7 @@ KEY = random.Random(1).getrandbits(2048) | 1 << 2047
 KEY_ID = int.from_bytes(sha1(KEY.to_bytes(256, "big"), usedforsecurity=False).digest()[-8:], "big")
 APP = "tests.integrations.mtpylon_app"
 PATHS = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-real = pytest.mark.skipif(
-    not PYTHON.exists() and not os.environ.get("CI"), reason="mtpylon is not there: make mtpylon"
-)
+real = pytest.mark.skipif(not PYTHON.exists() and not os.environ.get("CI"), reason="mtpylon is not there: make mtpylon")
 
 
 @contextmanager
