@@ -17,8 +17,8 @@ LANES = 100
 KIND = insession.Kind("raced", window=0.0, keep_count=1_000_000)
 
 
-async def _save_until_refused(session: Session, chance: random.Random) -> int:
-    """How many saves and touches were taken before the ending came."""
+async def _save_until_refused(session: Session, chance: random.Random, saved: asyncio.Event) -> int:
+    """How many saves and touches were taken before the ending came; ``saved`` is set by the first."""
     taken, way = 0, chance.randrange(3)
     while True:
         try:
@@ -31,6 +31,7 @@ async def _save_until_refused(session: Session, chance: random.Random) -> int:
         except Interrupted:
             return taken
         taken += 1
+        saved.set()
 
 
 async def _refused(loaded: Session, chance: random.Random) -> None:
@@ -45,10 +46,11 @@ async def _lap(engine: insession.Engine, ender: Worker, chance: random.Random) -
         *(engine.open(kind="raced", owner=f"o{lane}", data={"step": 0}) for lane in range(LANES))
     )
     loaded = await asyncio.gather(*(engine.get(session.id) for session in sessions))
-    saving = asyncio.gather(*(_save_until_refused(session, chance) for session in sessions))
+    saved = asyncio.Event()
+    saving = asyncio.gather(*(_save_until_refused(session, chance, saved) for session in sessions))
     if chance.randrange(2):
-        # The savers are some trips ahead; else the enders may well be.
-        await loaded[0].refresh()
+        # The savers are ahead; else the enders may well be.
+        await saved.wait()
     await ender.say(" ".join(session.id for session in sessions))
     taken = await saving
     assert await ender.line() == ["ended", str(LANES)]
