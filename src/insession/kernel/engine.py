@@ -293,9 +293,10 @@ class Engine(Upkeep):
         """One permit of a lease: ``async with engine.lock("report") as lock``.
 
         Options: ``ttl`` (30 s, renewed while held), ``wait`` (30 s; 0: refuse at once, None: for ever), ``permits``
-        (1), ``queue`` (most waiters), ``note`` (bytes that a holder may take over), ``displace`` (void the holder's
-        fence) and ``grace`` (1 s, for a displaced holder). Raises `LockTimeout`, and out of the block `LockLost` or
-        `Displaced`.
+        (1), ``queue`` (most waiters), ``note`` (bytes that a holder may take over), ``take`` (take over the notes of
+        those who wait when it is granted), ``displace`` (void the holder's fence), ``grace`` (1 s, for a displaced
+        holder), ``load`` (what to read in the trip that grants it) and ``cancel`` (cancel the block at a loss).
+        Raises `LockTimeout`, and out of the block `LockLost` or `Displaced`.
         """
         for option in options:
             if option not in _LOCK_OPTIONS:

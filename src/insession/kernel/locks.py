@@ -28,6 +28,9 @@ from insession.kernel.operations import (
     Acquire,
     Fence,
     Granted,
+    Load,
+    Loaded,
+    Operation,
     Refused,
     Release,
     Released,
@@ -96,16 +99,20 @@ class Lock:
 
     If it is lost or taken over the block is cancelled and raises `LockLost` or `Displaced`. ``fence``
     goes with every commit that must not happen after that: a store refuses it once the lease is not
-    this one's any more, however late the commit comes.
+    this one's any more, however late the commit comes. With ``cancel=False`` the block goes on, and only ``error``
+    tells of the loss until it ends.
     """
 
     __slots__ = (
         "_alarm",
+        "_cancel",
         "_engine",
+        "_load",
         "_options",
         "_scope",
         "_token",
         "error",
+        "loaded",
         "name",
         "notes",
         "ticket",
@@ -126,6 +133,9 @@ class Lock:
         note: bytes | None = None,
         displace: bool = False,
         grace: float = 1.0,
+        take: bool = False,
+        load: Load | None = None,
+        cancel: bool = True,
     ) -> None:
         self._engine = engine
         self.name: str = check_text(name, "name")
@@ -141,8 +151,13 @@ class Lock:
             "note": note,
             "displace": displace,
             "grace": check_seconds(grace, "grace"),
+            "take": take,
             "node": engine.name,
         }
+        self._load = load
+        self._cancel = cancel
+        self.loaded: Loaded | None = None
+        """What ``load`` found in the trip that granted the lock: what the holder before it has left."""
         self.ticket: str = ""
         self.error: LeaseError | None = None
         self.notes: tuple[bytes, ...] = ()
@@ -179,7 +194,8 @@ class Lock:
             self._alarm.cancel()
         self._engine.locks.held.pop(self.ticket, None)
         swallowed = self._scope.__exit__(kind, error, trace)
-        self._give_up()
+        if self.ticket:
+            self._give_up()
         if self.error is not None and (swallowed or error is None):
             raise self.error
         return swallowed
@@ -200,9 +216,9 @@ class Lock:
         while True:
             asked, now, looks = now, engine.clock.now(), engine.locks.looks
             ask = Acquire(self.name, self.ticket, now, self.ttl, again=again, **self._options)
-            answer = await engine._ask(ask)
+            answer = await self._asked(ask)
             if isinstance(answer, Granted):
-                self._token, self.until = answer.token, now + self.ttl
+                self._token, self.until, self.notes = answer.token, now + self.ttl, answer.notes
                 return
             if not isinstance(answer, Waiting):
                 if again and now - asked >= self.ttl:
@@ -217,6 +233,37 @@ class Lock:
             again = self._options["note"] is not None
             until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
             await engine.locks.turn(self.ticket, until, looks)
+
+    async def _asked(self, ask: Acquire) -> Any:
+        if self._load is None:
+            return await self._engine._ask(ask)
+        answer, self.loaded = await self._engine._ask_together(ask, self._load)
+        return answer
+
+    async def finish(self, *operations: Operation) -> list[Any]:
+        """Apply the last operations of the block and give the permit back in one trip; their answers.
+
+        With somebody waiting the permit stays held until the block ends, so that what has to come before the next
+        holder can still be done.
+        """
+        if self.error is not None:
+            raise self.error
+        if self._alarm is not None:
+            self._alarm.cancel()  # a renewal that comes after the release would look like a loss
+        release = Release(self.name, self.ticket, self._engine.clock.now(), unless_waited=True)
+        try:
+            answers: list[Any] = await self._engine._ask_together(*operations, release)
+        except BaseException:
+            self._renew_later()
+            raise
+        released: Released = answers[-1]
+        if released.done:
+            self._engine.locks.held.pop(self.ticket, None)
+            self.ticket = ""
+            self._engine.locks.handed_on(released.next)
+        else:
+            self._renew_later()
+        return list(answers[:-1])
 
     def _give_up(self) -> None:
         """Give back the permit or the place; nobody waits for the answer."""
@@ -285,7 +332,8 @@ class Lock:
             self.error = error
             if self._alarm is not None:
                 self._alarm.cancel()
-            self._scope.cancel()
+            if self._cancel:
+                self._scope.cancel()
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -1,0 +1,261 @@
+"""One turn, from its lease to its replies: a transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import msgspec
+
+from insession.errors import DataUnreadable
+from insession.kernel.operations import Guard, Put, Refused, Why
+from insession.kernel.record import Item, Record
+
+from . import outbox
+from .data import DataType, Stored
+from .driver import Change, Policy
+from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
+from .messages import Message, Reply, chat_of, checked, digest
+from .repository import Kept, Repository, State
+from .scope import memory_id, scope_of
+from .session import Conversation, Session, _current
+from .turns import LONGEST, TurnEntry, repeated, turns_in, with_turn
+
+if TYPE_CHECKING:
+    from .dialogue import Dialogue
+
+_state: Final = msgspec.msgpack.Decoder(State)
+_encoder: Final = msgspec.msgpack.Encoder()
+_LOST: Final = (DataLost, RedirectLoop)
+MERGES: Final = 100
+"""So often a memory's updates are made anew for others that were faster."""
+
+
+class MemoryConflict(TurnConflict):
+    """Another chat changed a memory that this turn changed too; the turn can be run again."""
+
+    saying = "was not saved: another chat changed a memory that it changed too; run it again"
+
+
+class Turn:
+    """A turn of one message: its place, its lease, its session, and what is to be written of it."""
+
+    def __init__(self, dialogue: Dialogue, message: Message, scene: str | None) -> None:
+        self._dialogue = dialogue
+        self._message = checked(message)
+        self._scene = scene
+        bot = message.bot or dialogue.settings.bot
+        self._bot = bot
+        self.chat_id: str = chat_of(message, bot)
+        computed = message.chat_id is None and message.user_id is not None
+        self.owner: str = message.user_id if computed and message.user_id is not None else self.chat_id
+        known = message.message_id
+        self.id: str = secrets.token_hex(8) if known is None else digest("turn", self.chat_id, known)[:16]
+        self._now = dialogue.driver.now()
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[Session]:
+        """The turn as a block. See `Dialogue.turn`."""
+        dialogue = self._dialogue
+        place = self._place = dialogue.driver.place(self.chat_id, self.owner)
+        self._turns_key = f"{place.home}/turns"
+        wide = self._declared()
+        here = [] if dialogue.apart else wide
+        async with dialogue.driver.visit(place, [self._turns_key, *here], self._policy()) as visit:
+            self._visit = visit
+            items = dict(visit.items)
+            self._turns = turns_in(items.pop(self._turns_key), dialogue.driver.now())
+            if repeated(self._turns, self._message.message_id) is not None:
+                raise TurnRepeated(self.chat_id)
+            if dialogue.apart and wide:
+                items = await dialogue.memory_driver.load(wide)
+            session = self._begin(visit.record, items)
+            yielded = _current.set(session)
+            try:
+                async with dialogue.following(None if visit.record is None else place.record):
+                    yield session
+                await self._end(session)
+            except _LOST:
+                await self._give_up(session)
+                raise
+            finally:
+                _current.reset(yielded)
+                session._over = True  # noqa: SLF001 - the session is the turn's
+
+    def _policy(self) -> Policy:
+        settings = self._dialogue.settings
+        waits = settings.on_busy != "reject"
+        merges = settings.on_busy == "merge"
+        return Policy(
+            settings.lease,
+            settings.max_wait if waits else 0.0,
+            settings.max_queue if waits else 0,
+            settings.on_busy == "replace",
+            _encoder.encode(self._message) if merges else None,
+            merges,
+            settings.on_lost == "cancel" or settings.on_busy == "replace",
+        )
+
+    def _declared(self) -> list[str]:
+        """The keys of the memories that the dialogue declares, for the trip that takes the lease."""
+        declared = self._dialogue.declared
+        if not declared:
+            return []
+        scope = scope_of(self._message, ("", self.chat_id, self._bot, self.id), self._now)
+        return [self.key_of(of, memory_id(of.name, of.scope, scope)) for of in declared]
+
+    def key_of(self, of: DataType, memory: str) -> str:
+        """The key of a memory's item: in the partition of its user, of its chat, or of itself."""
+        user = self._message.user_id
+        routed_by = user if "user_id" in of.scope and user else self.owner if "chat_id" in of.scope else memory
+        return self._dialogue.memory_driver.key(routed_by, memory, of.name)
+
+    def _begin(self, record: Record | None, items: dict[str, Item | None]) -> Session:
+        dialogue = self._dialogue
+        state = State(secrets.token_hex(16)) if record is None else state_in(record)
+        self._undo = state.undo
+        scope = scope_of(self._message, (state.session_id, self.chat_id, self._bot, self.id), self._now)
+        repo = Repository(dialogue.registry, scope, state, self.key_of)
+        repo.preload(items, self._load)
+        conversation = Conversation(self.id, self._messages(), [])
+        visit = self._visit
+        return dialogue.session_class(
+            dialogue, self.chat_id, conversation, repo, lost=lambda: visit.lost, scene=self._scene
+        )
+
+    async def _load(self, key: str) -> Item | None:
+        return (await self._dialogue.memory_driver.load([key]))[key]
+
+    def _messages(self) -> tuple[Message, ...]:
+        taken = [msgspec.msgpack.decode(note, type=Message) for note in self._visit.notes]
+        known = {self._message.message_id} - {None}
+        messages = [self._message]
+        for message in taken:
+            if message.message_id is None or (
+                message.message_id not in known and repeated(self._turns, message.message_id) is None
+            ):
+                messages.append(message)
+                known.add(message.message_id)
+        return tuple(messages)
+
+    async def _end(self, session: Session) -> None:
+        built = session._built  # noqa: SLF001 - the session is the turn's
+        if not built["sneaky"]:
+            # What is being written is written to its end: a turn is either saved or not, whoever cancels it.
+            with anyio.CancelScope(shield=True):
+                await self._save(session, built["quit"])
+        await self._dialogue.send_replies(self._place, self.id, self._message, session.replies)
+
+    async def _give_up(self, session: Session) -> None:
+        """End a session that cannot go on: nothing of the turn is saved, and the apology goes out."""
+        self._data = _encoder.encode(State(session.id))
+        apology = self._dialogue.settings.apology
+        replies = [] if apology is None else [Reply(apology)]
+        if self._visit.record is not None:
+            with anyio.CancelScope(shield=True):
+                await self._written(self._change("lost", self._data, [self._turn_put(session)]), {}, None)
+        await self._dialogue.send_replies(self._place, self.id, self._message, replies)
+
+    async def _save(self, session: Session, quits: str | None) -> None:
+        repo, record = session.repo, self._visit.record
+        before = None if record is None else record.data
+        state = State(session.id) if quits is not None else repo.saved(repo.state.undo)
+        data = _encoder.encode(state)
+        memories = repo.memories()
+        puts = [self._turn_put(session), *self._outbox_put(session)]
+        if data != before and quits is None and self._dialogue.settings.undo:
+            state.undo = (*repo.state.undo, self.id)[-self._dialogue.settings.undo :]
+            puts += self._undo_puts(before, state)
+            data = _encoder.encode(state)
+        change = self._change(quits, None if data == before else data, puts)
+        await self._written(
+            change, {self.key_of(kept.type, _digits(kept)): (kept, new) for kept, new in memories}, repo
+        )
+
+    def _change(self, quits: str | None, data: bytes | None, puts: Sequence[Put]) -> Change:
+        return Change(f"turn-{self.id}", data, self._visit.record is None, puts, quits)
+
+    def _undo_puts(self, before: bytes | None, new: State) -> list[Put]:
+        """What the session's data was before this turn, under the turn's id; what is too old to be undone goes."""
+        record = self._place.record
+        kept = _encoder.encode(State(new.session_id)) if before is None else before
+        gone = [turn for turn in self._undo if turn not in new.undo]
+        return [Put(undo_key(record, self.id), kept), *(Put(undo_key(record, turn), None) for turn in gone)]
+
+    def _turn_put(self, session: Session) -> Put:
+        now = self._dialogue.driver.now()
+        ids = tuple(one.message_id for one in session._conversation.messages if one.message_id is not None)  # noqa: SLF001
+        entry = TurnEntry(self.id, now, ids, session.id)
+        return Put(self._turns_key, with_turn(self._turns, entry), expires=now + LONGEST)
+
+    def _outbox_put(self, session: Session) -> list[Put]:
+        if not (self._dialogue.settings.outbox and session.replies):
+            return []
+        letter = outbox.Letter(self.chat_id, self.owner, self.id, self._now, self._message, tuple(session.replies))
+        return [Put(outbox.key_of(self._place.home, self.id), _encoder.encode(letter), owner=outbox.OWNER)]
+
+    async def _written(self, change: Change, memories: dict[str, tuple[Kept, Stored]], repo: Repository | None) -> None:
+        """Write the turn; what another chat changed meanwhile is merged where the turn said how."""
+        puts = {key: self._memory_put(key, kept, stored) for key, (kept, stored) in memories.items()}
+        for _ in range(MERGES):
+            refused = await self._tried(change, list(puts.values()))
+            if refused is None:
+                return
+            merged = {} if repo is None or isinstance(refused.current, Record) else await self._merged(repo, memories)
+            if not merged:
+                raise TurnLost(self.chat_id) if refused.why is Why.FENCED else TurnConflict(self.chat_id, refused.why)
+            puts.update(merged)
+        raise MemoryConflict(self.chat_id)
+
+    async def _merged(self, repo: Repository, memories: dict[str, tuple[Kept, Stored]]) -> dict[str, Put]:
+        """The memories that have changed since they were read, with this turn's updates made of what is there now."""
+        merged = {}
+        for key, item in (await self._dialogue.memory_driver.load(list(memories))).items():
+            kept = memories[key][0]
+            if (None if item is None else item.version) == (None if kept.item is None else kept.item.version):
+                continue
+            stored = repo.again(kept, item)
+            if stored is None:
+                raise (MemoryConflict if kept.type.on_conflict == "retry" else TurnConflict)(
+                    self.chat_id, kept.type.name
+                )
+            merged[key] = self._memory_put(key, kept, stored)
+        return merged
+
+    def _memory_put(self, key: str, kept: Kept, stored: Stored) -> Put:
+        """A memory under the version that was read, so that nobody's change is lost."""
+        data = _encoder.encode(stored)
+        user = self._message.user_id
+        owner = self._dialogue.memory_driver.owner(user) if "user_id" in kept.type.scope and user else None
+        if kept.item is None:
+            return Put(key, data, Guard.ABSENT, owner=owner)
+        return Put(key, data, Guard.VERSION, kept.item.version, owner)
+
+    async def _tried(self, change: Change, memories: list[Put]) -> Refused | None:
+        if self._dialogue.apart and memories:
+            refused = await self._dialogue.memory_driver.write(change.id, memories)
+            if refused is not None:
+                return refused
+            memories.clear()
+        answer = await self._visit.finish(msgspec.structs.replace(change, puts=[*change.puts, *memories]))
+        return answer if isinstance(answer, Refused) else None
+
+
+def state_in(record: Record) -> State:
+    """The state of a session; `DataUnreadable` names its record."""
+    try:
+        return _state.decode(record.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataUnreadable(record.id, getattr(record.data, "problem", None) or str(error)) from None
+
+
+def undo_key(record: str, turn: str) -> str:
+    """Where the state before a turn lies."""
+    return f"{record}/undo/{turn}"
+
+
+def _digits(kept: Kept) -> str:
+    return kept.identity.partition(":")[2]
