@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from .data import DataType, Form, Ref, Registry, context, intent, memory, ref
+from .dialogs import Dialog, Navigation, Navigator, Stage
 from .dialogue import Dialogue, Handled
 from .driver import Driver
 from .enginedriver import EngineDriver
@@ -33,14 +34,17 @@ from .nlu import Meaning, Nlu
 from .pipes import Pipe
 from .scope import Scope
 from .session import Conversation, Session, current_session
+from .standard import STANDARD, NavigationPipe, events, marked_intents, navigation
 from .turns import TurnEntry
 
 __all__ = [
+    "STANDARD",
     "ChatBusy",
     "ChatEvent",
     "Conversation",
     "DataLost",
     "DataType",
+    "Dialog",
     "Dialogue",
     "DialogueError",
     "Driver",
@@ -50,6 +54,9 @@ __all__ = [
     "Meaning",
     "Message",
     "MessageKind",
+    "Navigation",
+    "NavigationPipe",
+    "Navigator",
     "Nlu",
     "NotAdopted",
     "Pipe",
@@ -59,6 +66,7 @@ __all__ = [
     "Reply",
     "Scope",
     "Session",
+    "Stage",
     "TurnConflict",
     "TurnEntry",
     "TurnLost",
@@ -68,7 +76,10 @@ __all__ = [
     "TurnReplaced",
     "context",
     "current_session",
+    "events",
     "intent",
+    "marked_intents",
     "memory",
+    "navigation",
     "ref",
 ]

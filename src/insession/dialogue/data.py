@@ -10,8 +10,9 @@ import dataclasses
 import enum
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar, cast, get_args, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, get_args, get_type_hints, overload
 
 import msgspec
 
@@ -22,7 +23,12 @@ from insession.kernel.urls import unknown
 from .errors import NotAdopted
 from .scope import check_dimensions
 
+if TYPE_CHECKING:
+    from .session import Session
+
 T = TypeVar("T")
+CURRENT: ContextVar[Session] = ContextVar("insession_dialogue_session")
+"""The session of the innermost turn of this task."""
 Upgrade = Callable[[Any], Any]
 """Makes the plain data (dicts, lists, numbers, texts) of one data version into that of the next."""
 LARGEST_VERSION: Final = 65_535
@@ -225,6 +231,13 @@ class Registry(Mapping[str, DataType]):
             shown = getattr(cls, "__name__", cls)
             raise NotAdopted(f"{shown} is not registered; put @context, @intent or @memory before its class") from None
 
+    def take(self, of: DataType) -> None:
+        """Register a type of another registry here too, unless it is."""
+        if self._by_class.get(of.cls) != of:
+            if of.name in self._by_name:
+                raise ConfigurationError(f"two types are named {of.name!r}; give one of them a name of its own")
+            self._by_name[of.name] = self._by_class[of.cls] = of
+
     def add(
         self,
         cls: type[T],
@@ -250,11 +263,14 @@ class Registry(Mapping[str, DataType]):
             name, cls, form, check_dimensions(scope, name), version, MappingProxyType(dict(upgrades or {})), on_conflict
         )
         self._by_name[name] = self._by_class[cls] = kept
+        for member, meaning in _MEMBERS.items():
+            if not hasattr(cls, member) and member not in getattr(cls, "__annotations__", ()):
+                setattr(cls, member, meaning)
         return cls
 
 
 def _check_class(cls: type[Any], name: str, known: Mapping[type[Any], DataType]) -> None:
-    if not (isinstance(cls, type) and (issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls))):
+    if not (issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)):
         raise ConfigurationError(f"{name}: is a msgspec.Struct or a dataclass")
     if cls in known:
         raise ConfigurationError(f"{name}: the class is registered already, as {known[cls].name!r}")
@@ -279,6 +295,22 @@ def _named(hint: Any) -> Iterator[Any]:
     elif isinstance(hint, type):
         yield hint
 
+
+def _session_of(data: Any) -> Session:
+    """The session of this turn that the data belongs to; `NotAdopted` if it is not the session's."""
+    session = CURRENT.get(None)
+    if session is None or not session.repo.holds(data):
+        raise NotAdopted(f"this {type(data).__name__} is no session's; adopt it first")
+    return session
+
+
+def _to_instance(data: T, session: Session) -> T:
+    """The same as ``session.adopt(data)``."""
+    return session.adopt(data)
+
+
+_MEMBERS: Final[Mapping[str, Any]] = {"session": property(_session_of), "to_instance": _to_instance}
+"""What every registered class has, unless it means something else by that name."""
 
 REGISTRY: Final = Registry()
 """Where the decorators register, unless they are told another place."""

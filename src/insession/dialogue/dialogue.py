@@ -22,16 +22,18 @@ from insession.kernel.urls import unknown
 
 from . import outbox
 from .data import REGISTRY, DataType, Form, Registry
+from .dialogs.intents import NAVIGATION
 from .driver import KIND, Change, Driver, Place, Policy
 from .endings import Endings
 from .enginedriver import EngineDriver
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
 from .messages import Message, Reply, chat_of, checked
 from .nlu import Understand
-from .pipes import STANDARD, Pipe, through
+from .pipes import Pipe, through
 from .repository import State
 from .session import Session
 from .settings import MOST_UNDO, ConfigurationErrorOfValue, Send, Settings, settings_of
+from .standard import STANDARD
 from .turn import MemoryConflict, Turn, state_in, undo_key
 from .turns import TurnEntry, turns_in
 
@@ -101,6 +103,8 @@ class Dialogue:
         self.config: Mapping[str, Any] = MappingProxyType(msgspec.structs.asdict(self.settings))
         self.bot_config: Mapping[str, Any] = MappingProxyType(dict(bot_config))
         self.registry: Registry = REGISTRY if registry is None else registry
+        for intent in NAVIGATION:
+            self.registry.take(REGISTRY.of(intent))
         self.root: DataType | None = None if root is None else self.registry.of(root)
         self.scenes: Mapping[str, DataType] = {name: self.registry.of(cls) for name, cls in scenes.items()}
         self.pipes: tuple[Pipe, ...] = tuple(pipes)
@@ -197,6 +201,10 @@ class Dialogue:
             session.reply(self.settings.farewell)
         elif not session.quitting and not session.handled and self.settings.missed is not None:
             session.reply(self.settings.missed)
+
+    def beginning(self, scene: str | None) -> DataType | None:
+        """The context where a new session begins."""
+        return self.root if scene is None else self.scenes[scene]
 
     def following(self, record: str | None) -> AbstractAsyncContextManager[None]:
         """A block that is cancelled when the session of a record is ended by somebody else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from insession.errors import ConfigurationError
 
@@ -56,6 +56,3 @@ async def _step(pipes: Sequence[Pipe], place: int, session: Session) -> Session:
     if await handle(session, onwards) is not session:
         raise ConfigurationError(f"pipe {name} returned something else than its session; end it with `return session`")
     return session
-
-
-STANDARD: Final[tuple[Pipe, ...]] = ()

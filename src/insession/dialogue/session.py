@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
 from insession.errors import Closed
+from insession.kernel.ids import check_text
 
-from .data import DataType, Form, Ref
+from .data import CURRENT, DataType, Form, Ref
 from .dialogs import Dialog
 from .messages import Message, Reply
 from .nlu import Nlu
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _logger: Final = logging.getLogger("insession.dialogue")
-_current: ContextVar[Session] = ContextVar("insession_dialogue_session")
 
 
 def current_session() -> Session:
     """The session of the innermost turn that this task is in; `LookupError` outside of any."""
-    return _current.get()
+    return CURRENT.get()
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -104,6 +104,7 @@ class Session:
         self._over = False
         self._built: dict[str, Any] = {
             "scene": scene,
+            "nested": "",
             "handled": False,
             "sneaky": False,
             "quit": None,
@@ -210,7 +211,7 @@ class Session:
     @property
     def dialog(self) -> Dialog:
         """Where the dialogue stands, and how it moves."""
-        return self._part("dialog", lambda: Dialog(self))
+        return self._part("dialog", lambda: Dialog(self, self._built["nested"], self._dialogue.beginning(self.scene)))
 
     @property
     def scope(self) -> Scope:
@@ -262,6 +263,28 @@ class Session:
     def replies(self) -> list[Reply]:
         """What goes out after the commit."""
         return self.conversation.replies
+
+    @asynccontextmanager
+    async def nested(self, name: str, root: type[Any] | str) -> AsyncIterator[Session]:
+        """A dialogue within this one, with a position of its own: ``async with session.nested("quiz", Quiz) as inner``.
+
+        It has the same data, and is saved in the same commit. Its `quit` ends it alone.
+        """
+        inner = type(self)(
+            self._dialogue, self._chat_id, self.conversation, self._repo, lost=self._lost, scene=self._built["scene"]
+        )
+        dialog = Dialog(inner, check_text(name, "name"), self._dialogue.registry.of(root))
+        inner._built |= {"nested": name, "dialog": dialog}  # noqa: SLF001 - a session as this one
+        outer = CURRENT.set(inner)
+        try:
+            yield inner
+            if inner.quitting:
+                self._repo.positions.pop(name, None)
+            if inner.sneaky:
+                self.sneak()
+        finally:
+            CURRENT.reset(outer)
+            inner._over = True  # noqa: SLF001 - a session as this one
 
     async def get(self, cls: type[T] | str, data_id: str = "") -> T:
         """Data by its type: the same object all turn long. Made new where there is none; see `Repository.get`."""

@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         undo: So many turns can be taken back; 0: none.
         outbox: Replies are kept until they have been sent.
         retries: So often `Dialogue.handle` runs a turn again that another chat's change of a memory spoilt.
+        debug: Texts such as ``#navigation.home#`` mean the intent of that name.
         missed: The reply where nobody handled the message; None: no reply.
         farewell: The reply where the session ends by `Session.quit`; None: no reply.
         apology: The reply where the session ends because its data is lost or it runs in circles; None: no reply.
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     undo: int = 2
     outbox: bool = False
     retries: int = 100
+    debug: bool = False
     missed: str | None = "I did not understand that."
     farewell: str | None = "Good-bye."
     apology: str | None = "Something went wrong; let us begin anew."

@@ -15,13 +15,13 @@ from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
 
 from . import outbox
-from .data import DataType, Stored
+from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest
 from .repository import Kept, Repository, State
 from .scope import memory_id, scope_of
-from .session import Conversation, Session, _current
+from .session import Conversation, Session
 from .turns import LONGEST, TurnEntry, repeated, turns_in, with_turn
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Turn:
             if dialogue.apart and wide:
                 items = await dialogue.memory_driver.load(wide)
             session = self._begin(visit.record, items)
-            yielded = _current.set(session)
+            yielded = CURRENT.set(session)
             try:
                 async with dialogue.following(None if visit.record is None else place.record):
                     yield session
@@ -82,7 +82,7 @@ class Turn:
                 await self._give_up(session)
                 raise
             finally:
-                _current.reset(yielded)
+                CURRENT.reset(yielded)
                 session._over = True  # noqa: SLF001 - the session is the turn's
 
     def _policy(self) -> Policy:
