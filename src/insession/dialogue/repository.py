@@ -32,17 +32,17 @@ class State(msgspec.Struct, array_like=True):
 class Kept:
     """One piece of data in a turn: the object, and what lies in the store of it."""
 
-    __slots__ = ("data", "default", "expected", "identity", "item", "mixed", "stored", "type", "updates")
+    __slots__ = ("base", "data", "expected", "identity", "item", "mixed", "stored", "type", "updates")
 
     def __init__(self, identity: str, of: DataType, data: Any, stored: Stored | None, item: Item | None = None) -> None:
         self.identity: str = identity
         self.type: DataType = of
         self.data: Any = data
         self.stored: Stored | None = stored
-        """As it was read; None: new, or a default that nobody has changed yet."""
+        """As it was read; None: it is not in the store."""
         self.item: Item | None = item
-        self.default: bytes | None = None
-        """The encoded default: stored only once it is different."""
+        self.base: bytes | None = None
+        """Encoded as it was got, upgraded or by default: written only once it is different. None: to be written."""
         self.updates: list[Callable[[Any], Any]] = []
         self.expected: bytes | None = None
         """What the last update left: changed since, the memory cannot be merged by its updates."""
@@ -54,6 +54,10 @@ def identity_of(name: str, data_id: str) -> str:
     return f"{name}:{data_id}"
 
 
+_HELD: Final[dict[int, Repository]] = {}
+"""Which turn of this process has an object: each has one for as long as it lasts, and no two the same."""
+
+
 class Repository:
     """The data of one turn. `get` finds or makes it, `adopt` takes in what is new, `changed` is what is to be saved."""
 
@@ -61,6 +65,8 @@ class Repository:
         self.registry: Final = registry
         self.scope: Final = scope
         self.state: State = state
+        self.restored: bool = False
+        """Whether the session's data was put back to another state."""
         self._key_of = key_of
         self._load: Load | None = None
         self._kept: dict[str, Kept] = {}
@@ -107,9 +113,13 @@ class Repository:
         identity = reference.identity
         if identity is None:
             raise NotAdopted("the reference points at nothing")
-        kept = self._kept.get(identity) or await self._fetched(self.registry[identity.partition(":")[0]], identity)
+        of = self.registry[identity.partition(":")[0]]
+        kept = self._kept.get(identity) or await self._fetched(of, identity)
         if kept is None:
-            raise DataLost(identity)
+            # A memory of this turn's scope is never gone: it is as it was made.
+            if of.form is not Form.MEMORY or identity != self._identity(of, ""):
+                raise DataLost(identity)
+            kept = self._made(of, identity)
         reference._target = kept.data  # noqa: SLF001
         return cast("T", kept.data)
 
@@ -134,7 +144,7 @@ class Repository:
         kept = self._by_object[id(data)]
         before = self._encoded(kept).data
         if kept.expected is None:
-            kept.expected = kept.default if kept.stored is None else kept.stored.data
+            kept.expected = kept.base
         kept.mixed = kept.mixed or before != kept.expected
         self._replace(kept, change(data))
         kept.updates.append(cast("Callable[[Any], Any]", change))
@@ -143,11 +153,12 @@ class Repository:
 
     def restore(self, state: State) -> None:
         """Put the session's data back to another state. Objects that were got before belong to no session any more."""
+        self.restored = self.restored or state is not self.state
         self.state = state
         self.positions = dict(state.positions)
         for kept in [one for one in self._kept.values() if not one.type.wide]:
             del self._kept[kept.identity]
-            del self._by_object[id(kept.data)]
+            self._let_go(kept.data)
 
     def saved(self, undo: tuple[str, ...]) -> State:
         """The state of the session as it is to be saved: what is reachable, and nothing else."""
@@ -159,10 +170,8 @@ class Repository:
             for kept in waiting:
                 done.add(kept.identity)
                 encoded = self._encoded(kept)
-                if encoded.data != kept.default:
+                if encoded.data != kept.base:
                     data[kept.identity] = encoded
-                else:
-                    data.pop(kept.identity, None)
             waiting = [one for one in self._kept.values() if not one.type.wide and one.identity not in done]
         return State(self.state.session_id, self.positions, self._reachable(data), undo)
 
@@ -171,7 +180,7 @@ class Repository:
         changed = []
         for kept in [one for one in self._kept.values() if one.type.wide]:
             encoded = self._encoded(kept)
-            if encoded.data != (kept.default if kept.stored is None else kept.stored.data):
+            if encoded.data != kept.base:
                 changed.append((kept, encoded))
         return changed
 
@@ -211,17 +220,30 @@ class Repository:
         return None if item is None else (stored_in(item), item)
 
     def _opened(self, of: DataType, identity: str, stored: Stored, item: Item | None) -> Kept:
-        return self._keep(Kept(identity, of, of.decode(stored, identity), stored, item))
+        return self._based(self._keep(Kept(identity, of, of.decode(stored, identity), stored, item)))
 
     def _made(self, of: DataType, identity: str) -> Kept:
-        kept = self._keep(Kept(identity, of, of.default(), None))
-        kept.default = self._encoded(kept).data
+        return self._based(self._keep(Kept(identity, of, of.default(), None)))
+
+    def _based(self, kept: Kept) -> Kept:
+        kept.base = self._encoded(kept).data
         return kept
 
     def _keep(self, kept: Kept) -> Kept:
+        if _HELD.setdefault(id(kept.data), self) is not self:
+            raise NotAdopted(f"this {kept.type.name} belongs to another session that is in a turn")
         self._kept[kept.identity] = kept
         self._by_object[id(kept.data)] = kept
         return kept
+
+    def _let_go(self, data: Any) -> None:
+        del self._by_object[id(data)]
+        _HELD.pop(id(data), None)
+
+    def close(self) -> None:
+        """The turn is over: its data may be any session's."""
+        for number in self._by_object:
+            _HELD.pop(number, None)
 
     def _replace(self, kept: Kept, data: Any) -> None:
         """Take over what a function made: into the same object, where it can be changed."""
@@ -233,9 +255,9 @@ class Repository:
             for name in _fields(data):
                 setattr(kept.data, name, getattr(data, name))
         except AttributeError:  # frozen: whoever asks anew gets the new one
-            del self._by_object[id(kept.data)]
+            self._let_go(kept.data)
             kept.data = data
-            self._by_object[id(data)] = kept
+            self._keep(kept)
 
     def _encoded(self, kept: Kept) -> Stored:
         return kept.type.encode(kept.data, self._referred)

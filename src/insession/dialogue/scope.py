@@ -66,14 +66,15 @@ def check_dimensions(names: Iterable[str], of: str) -> tuple[str, ...]:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
         raise InvalidInput("zone", f"{name!r} is no time zone, as in Europe/Berlin") from None
 
 
 def calendar(at: float, zone: str) -> tuple[str, ...]:
     """Date, year, month, day, week, day of the week, hour and minute of a time."""
+    where = UTC if zone == "UTC" else _zone(zone)
     try:
-        when = datetime.fromtimestamp(at, UTC if zone == "UTC" else _zone(zone))
+        when = datetime.fromtimestamp(at, where)
     except (ValueError, OverflowError, OSError, TypeError):
         raise InvalidInput("at", "is a time in seconds since the epoch") from None
     return _shown(when.replace(second=0, microsecond=0))

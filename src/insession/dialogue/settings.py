@@ -70,8 +70,9 @@ def settings_of(**options: Any) -> Settings:
                 check_seconds(getattr(settings, field), field, least=0.0 if field == "max_wait" else 0.001)
         check_seconds(settings.lease, "lease", least=0.001)
         check_count(settings.max_queue, "max_queue", MOST_QUEUE)
-        check_count(settings.undo + 1, "undo", MOST_UNDO + 1)
-        check_count(settings.retries + 1, "retries", 10_000)
+        for field, most in (("undo", MOST_UNDO), ("retries", 10_000)):
+            if getattr(settings, field) != 0:
+                check_count(getattr(settings, field), field, most)
     except InvalidInput as error:
         raise ConfigurationErrorOfValue(str(error)) from None
     for field, choices in (("on_busy", OnBusy), ("on_lost", OnLost)):

@@ -83,6 +83,7 @@ class Turn:
                 raise
             finally:
                 CURRENT.reset(yielded)
+                session.repo.close()
                 session._over = True  # noqa: SLF001 - the session is the turn's
 
     def _policy(self) -> Policy:
@@ -167,7 +168,9 @@ class Turn:
         memories = repo.memories()
         puts = [self._turn_put(session), *self._outbox_put(session)]
         if data != before and quits is None and self._dialogue.settings.undo:
-            state.undo = (*repo.state.undo, self.id)[-self._dialogue.settings.undo :]
+            # A turn that went back is none to go back to.
+            if not repo.restored:
+                state.undo = (*repo.state.undo, self.id)[-self._dialogue.settings.undo :]
             puts += self._undo_puts(before, state)
             data = _encoder.encode(state)
         change = self._change(quits, None if data == before else data, puts)
@@ -182,8 +185,8 @@ class Turn:
         """What the session's data was before this turn, under the turn's id; what is too old to be undone goes."""
         record = self._place.record
         kept = _encoder.encode(State(new.session_id)) if before is None else before
-        gone = [turn for turn in self._undo if turn not in new.undo]
-        return [Put(undo_key(record, self.id), kept), *(Put(undo_key(record, turn), None) for turn in gone)]
+        added = [Put(undo_key(record, self.id), kept)] if self.id in new.undo else []
+        return [*added, *(Put(undo_key(record, turn), None) for turn in self._undo if turn not in new.undo)]
 
     def _turn_put(self, session: Session) -> Put:
         now = self._dialogue.driver.now()
