@@ -192,7 +192,7 @@ class Turn:
         now = self._dialogue.driver.now()
         ids = tuple(one.message_id for one in session._conversation.messages if one.message_id is not None)  # noqa: SLF001
         entry = TurnEntry(self.id, now, ids, session.id)
-        return Put(self._turns_key, with_turn(self._turns, entry), expires=now + LONGEST)
+        return Put(self._turns_key, with_turn(self._turns, entry), owner=self._place.owner, expires=now + LONGEST)
 
     def _outbox_put(self, session: Session) -> list[Put]:
         if not (self._dialogue.settings.outbox and session.replies):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -54,20 +55,20 @@ class Locks:
         self.held: dict[str, Lock] = {}
         self.looks: int = 0
         """So often something was handed on: who asked before that, and has no future yet, asks again."""
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, dict[str, asyncio.Future[None] | None]] = {}
+        """By lease, the tickets of this process in the order of their first question; None: it is asking."""
 
     def look(self) -> None:
         """Something was handed on somewhere: whoever waits asks again."""
         self.looks += 1
-        for future in self._waiting.values():
-            _wake(future)
+        for queue in self._waiting.values():
+            _wake(queue.values())
 
-    def handed_on(self, ticket: str | None) -> None:
+    def handed_on(self, name: str, ticket: str | None) -> None:
         """It is this ticket's turn; if it is one of ours it asks at once."""
         if ticket is not None:
             self.looks += 1
-            if (future := self._waiting.get(ticket)) is not None:
-                _wake(future)
+            _wake((self._waiting.get(name, {}).get(ticket),))
 
     def displaced(self, event: Event) -> None:
         """Take over a displacement from the log."""
@@ -82,16 +83,31 @@ class Locks:
             return lock.error
         return LockLost(fence.lease if fence is not None else "?")
 
-    async def turn(self, ticket: str, until: float, looks: int) -> None:
-        """Wait until it may be this ticket's turn, at most until a time; ``looks`` were counted before it asked."""
+    async def turn(self, name: str, ticket: str, until: float, looks: int) -> None:
+        """Wait until it may be this ticket's turn, at most until a time; ``looks`` were counted before it asked.
+
+        When its time is over all of this process that wait for the lease ask again, in their order: after this process
+        has stood still their places in the queue may have run out, and they are given new ones.
+        """
+        queue = self._waiting.setdefault(name, {})
         if self.looks != looks:
+            queue.setdefault(ticket)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[ticket] = future
+        queue[ticket] = future
+        alarm = self._engine.clock.alarm(until, lambda: _wake(queue.values()))
         try:
-            await self._engine.clock.wait(future, until)
+            await future
         finally:
-            del self._waiting[ticket]
+            alarm.cancel()
+            queue[ticket] = None
+
+    def leave(self, name: str, ticket: str) -> None:
+        """This ticket waits no more."""
+        queue = self._waiting.get(name, {})
+        queue.pop(ticket, None)
+        if not queue:
+            self._waiting.pop(name, None)
 
 
 class Lock:
@@ -174,7 +190,7 @@ class Lock:
     async def __aenter__(self) -> Self:
         if self.ticket:
             raise ConfigurationError(f"lock {self.name!r} is in use; make one of its own for every block")
-        self.ticket = secrets.token_hex(8)
+        self.ticket = ticket = secrets.token_hex(8)
         self.error, self.notes = None, ()
         deadline = None if self.wait is None else self._engine.clock.now() + self.wait
         try:
@@ -182,6 +198,8 @@ class Lock:
         except BaseException:
             self._give_up()
             raise
+        finally:
+            self._engine.locks.leave(self.name, ticket)
         self._engine.locks.held[self.ticket] = self
         self._scope = anyio.CancelScope().__enter__()
         self._renew_later()
@@ -232,7 +250,7 @@ class Lock:
             # A ticket with a note may be taken over; one without goes on waiting, come what may.
             again = self._options["note"] is not None
             until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
-            await engine.locks.turn(self.ticket, until, looks)
+            await engine.locks.turn(self.name, self.ticket, until, looks)
 
     async def _asked(self, ask: Acquire) -> Any:
         if self._load is None:
@@ -260,7 +278,7 @@ class Lock:
         if released.done:
             self._engine.locks.held.pop(self.ticket, None)
             self.ticket = ""
-            self._engine.locks.handed_on(released.next)
+            self._engine.locks.handed_on(self.name, released.next)
         else:
             self._renew_later()
         return list(answers[:-1])
@@ -286,7 +304,7 @@ class Lock:
 
     def _released(self, answer: Any) -> None:
         if isinstance(answer, Released):
-            self._engine.locks.handed_on(answer.next)
+            self._engine.locks.handed_on(self.name, answer.next)
 
     def _renewal(self, *, take: bool = False) -> Renew:
         return Renew(self.fence, self._engine.clock.now(), self.ttl, take)
@@ -336,6 +354,7 @@ class Lock:
                 self._scope.cancel()
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _wake(futures: Iterable[asyncio.Future[None] | None]) -> None:
+    for future in futures:
+        if future is not None and not future.done():
+            future.set_result(None)
