@@ -15,6 +15,7 @@ from tests.processes.test_limits import crowd_of_processes
 from tests.processes.test_nodes import lose_a_node
 from tests.processes.test_reading import read_while_others_write
 
+from .dialogues import dialogue_parts
 from .part import SEED, Part, awaited
 from .shared import shared_parts
 
@@ -76,6 +77,7 @@ def parts(*, full: bool) -> list[Part]:
         Part("10,000 increments in 4 processes", 60, awaited(lambda one: count_up(sqlite_url(one), 10_000 * each))),
         Part("kill -9, 50 times", 60, awaited(_kill)),
         *shared_parts(full=full),
+        *dialogue_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]
