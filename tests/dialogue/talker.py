@@ -1,6 +1,6 @@
 """A process that talks in one chat: ``python -m tests.dialogue.talker talk URL FAULT FIRST COUNT LEASE``.
 
-Each of its messages is one turn of 5 ms that adds its number to the session's lines. Lines of its own say what happened:
+Each of its messages is one turn of 5 ms that adds its number to the session's lines. What it writes says what happened:
 ``in`` and ``out`` with a time stand around a turn's body, ``done`` follows its commit and ``sent`` its reply.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def _sent(message: Message, _: tuple[Reply, ...]) -> None:
+async def _sent(message: Message, _: Sequence[Reply]) -> None:
     say("sent", message.text)
 
 
@@ -76,12 +77,15 @@ async def talk(url: str, fault: str, first: str, count: str, lease: str) -> None
 
 async def read(url: str) -> None:
     """Say what the chat's session holds."""
-    async with Dialogue(url, registry=REGISTRY, expire=None) as dialogue:
-        async with dialogue.turn(Message(chat_id="one")) as session:
-            session.sneak()
-            say("lines", *(await session.get(Lines)).numbers)
+    async with (
+        Dialogue(url, registry=REGISTRY, expire=None) as dialogue,
+        dialogue.turn(Message(chat_id="one")) as session,
+    ):
+        session.sneak()
+        say("lines", *(await session.get(Lines)).numbers)
 
 
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
-    asyncio.run({"talk": talk, "read": read}[role](*arguments))
+    roles: dict[str, Callable[..., Coroutine[None, None, None]]] = {"talk": talk, "read": read}
+    asyncio.run(roles[role](*arguments))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,7 @@ import insession
 from insession import ConfigurationError, Kind
 from insession.dialogue import Dialogue, EngineDriver, TurnConflict
 from insession.dialogue.driver import KIND
+from insession.kernel.clock import Clock
 from insession.stores.memory import MemoryStore
 from insession.stores.redis.routing import Routing
 from insession.testing.clock import ManualClock
@@ -28,7 +29,7 @@ class TestDrivers(DriverSuite):
 
     @pytest.fixture(params=[*STORES, "redis-cluster"])
     def driver(self, request: pytest.FixtureRequest, tmp_path: Path) -> EngineDriver:
-        store = MAKERS[request.param](tmp_path, None)  # type: ignore[arg-type] - leases follow the server's clock
+        store = MAKERS[request.param](tmp_path, cast("ManualClock", Clock()))  # leases of a server follow its own
         return EngineDriver(store, kind=Kind(KIND, idle=3600.0, window=0.0))
 
 

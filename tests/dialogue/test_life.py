@@ -244,7 +244,14 @@ async def test_after_its_turn_a_session_says_its_id_and_nothing_else(dialogue: D
     for member in members:
         with pytest.raises(SessionEnded):
             getattr(kept, member)
-    for call in (kept.sneak, kept.quit, kept.handle, kept.rewind, lambda: kept.reply("late"), lambda: kept.adopt(Order())):
+    for call in (
+        kept.sneak,
+        kept.quit,
+        kept.handle,
+        kept.rewind,
+        lambda: kept.reply("late"),
+        lambda: kept.adopt(Order()),
+    ):
         with pytest.raises(SessionEnded):
             call()
     with pytest.raises(SessionEnded):

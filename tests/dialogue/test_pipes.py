@@ -41,7 +41,7 @@ class Question(Struct):
     async def on_start(self, stage: Stage) -> Any:
         return stage.ask("first?", lambda dialog: self.heard(dialog.session.message.text) or dialog.next("second"))
 
-    def heard(self, text: str) -> None:
+    def heard(self, text: str) -> Any:
         self.first = text
 
     async def on_second(self, stage: Stage) -> Any:
@@ -202,7 +202,7 @@ async def test_an_intent_that_does_not_move_lets_the_message_go_on(opened: Make)
 
 @pytest.mark.requirement("D36")
 def test_the_order_of_the_standard_pipes() -> None:
-    assert STANDARD == (events, marked_intents, navigation)
+    assert (events, marked_intents, navigation) == STANDARD
     assert Dialogue(root=Question, registry=REGISTRY).pipes == STANDARD
     assert [REGISTRY.of(one).name for one in navigation.intents] == [
         f"navigation.{word}" for word in ("home", "backward", "quit", "cancel", "repeat", "restart")

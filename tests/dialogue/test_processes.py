@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -31,7 +32,7 @@ async def talk_from_processes(url: str, fault: str, *, messages: int, lease: flo
             await talker.say("go")
         said = [await _until_over(talker, fault if place == 0 else "burst") for place, talker in enumerate(talkers)]
         reader = await stack.enter_async_context(Worker("read", url, module=MODULE))
-        (_, *numbers), = [line for line in await reader.rest() if line[0] == "lines"]
+        ((_, *numbers),) = [line for line in await reader.rest() if line[0] == "lines"]
     return _judged(said, [int(number) for number in numbers], fault, lease)
 
 
@@ -69,8 +70,8 @@ def _live_turns_apart(told: list[list[str]], done: set[int], fault: str, lease: 
     begins = {int(line[1]): float(line[2]) for line in told if line[0] == "in"}
     ends = {int(line[1]): float(line[2]) for line in told if line[0] == "out"}
     spans = sorted((begins[number], ends[number]) for number in done)
-    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False)), "two live turns overlap"
-    longest = max(other[0] - one[1] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(spans)), "two live turns overlap"
+    longest = max(other[0] - one[1] for one, other in pairwise(spans))
     if fault in {"killed", "frozen"}:
         # A queue that is not waiting for anybody goes on at once; here it waited for the lease to run out.
         assert longest <= lease + 2.0, f"the next turn came {longest:.2f} s after the last one"

@@ -76,7 +76,8 @@ def test_ids_of_memories_are_the_same_in_every_process_and_version() -> None:
     assert memory_id("UserInfo", ("bot", "user_id"), scope) == "95a362773758b00d07076b708d94b844"
     code = (
         "from insession.dialogue import Message\nfrom insession.dialogue.scope import memory_id, scope_of\n"
-        f"scope = scope_of(Message(user_id='ann'), {IDS!r}, {NOON})\nprint(memory_id('UserInfo', ('bot', 'user_id'), scope))"
+        f"scope = scope_of(Message(user_id='ann'), {IDS!r}, {NOON})\n"
+        "print(memory_id('UserInfo', ('bot', 'user_id'), scope))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == memory_id("UserInfo", ("bot", "user_id"), scope)

@@ -194,7 +194,7 @@ async def test_a_turn_whose_lease_is_lost_saves_and_sends_nothing(opened: Make, 
                 await turn.task
         else:
             async with asyncio.timeout(20.0):
-                while not next(iter(engine_of(dialogue).locks.held.values())).error:
+                while not next(iter(engine_of(dialogue).locks.held.values())).error:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.002)
             assert not turn.task.done()
             with pytest.raises(TurnConflict):
@@ -249,7 +249,7 @@ async def test_a_waiter_that_gives_up_blocks_nobody_and_nothing_is_left_of_idle_
     await stays
     assert await lines_of(dialogue) == ["held", "stays"]
     assert await lease_names(dialogue) == []
-    assert (dialogue._leaving, dialogue._endings._running) == ({}, {})
+    assert (dialogue._leaving, dialogue.running) == ({}, {})
     assert engine_of(dialogue).locks.held == {}
 
 
@@ -318,7 +318,7 @@ async def test_replies_go_out_after_the_commit_in_the_order_of_the_turns(opened:
     for number in range(4):
         tasks.append(asyncio.ensure_future(turn(f"line {number}")))
         async with asyncio.timeout(20.0):
-            while not number and not seen:
+            while not number and not seen:  # noqa: ASYNC110 - the first reply is on its way
                 await asyncio.sleep(0.002)
     await settle(20)
     assert sent == []
@@ -408,6 +408,21 @@ async def test_updates_beside_other_changes_are_a_conflict(dialogue: Dialogue) -
                 (await other.get(UserInfo)).seen = 5
     async with dialogue.turn(message()) as session:
         assert ((await session.get(UserInfo)).name, (await session.get(UserInfo)).seen) == (None, 5)
+
+
+@pytest.mark.requirement("D68")
+@pytest.mark.parametrize("store_name", ["memory"])
+async def test_on_memory_a_turn_waits_for_nothing(dialogue: Dialogue) -> None:
+    """How many turns a second that makes is what the benchmark of dialogues tells."""
+    await add(dialogue, "first")
+    batcher = engine_of(dialogue).batcher
+    before = batcher.sent
+    turn = add(dialogue, "second")
+    with pytest.raises(StopIteration):
+        # Two steps for the two pauses of its body, and no other.
+        for _ in range(3):
+            turn.send(None)
+    assert batcher.sent == before
 
 
 def test_lost_turns_are_conflicts() -> None:

@@ -122,7 +122,6 @@ async def test_history(dialogue: Dialogue, clock: ManualClock) -> None:
     assert [turn.messages for turn in turns] == [("m0",), ("m1",), ("m2",)]
     assert [turn.at for turn in turns] == pytest.approx(times)
     assert len({turn.id for turn in turns}) == 3
-    assert len({turn.session_id for turn in turns}) == 1
     assert await dialogue.history(message(user="bob")) == []
     clock.set(clock.now() + 86_400.0)
     assert await dialogue.history(message()) == []

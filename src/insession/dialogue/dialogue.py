@@ -23,7 +23,7 @@ from insession.kernel.urls import unknown
 from . import outbox
 from .data import REGISTRY, DataType, Form, Registry
 from .dialogs.intents import NAVIGATION
-from .driver import KIND, Change, Driver, Place, Policy
+from .driver import KIND, Change, Driver, Place, Policy, Visit
 from .endings import Endings
 from .enginedriver import EngineDriver
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
@@ -122,7 +122,9 @@ class Dialogue:
         self.memory_driver: Driver = other or self.driver
         self._send = send
         self._leaving: dict[str, asyncio.Future[None]] = {}
-        self._endings = Endings()
+        self.running: dict[str, Visit] = {}
+        """The turns that run in this process, by the record of their session."""
+        self.policy: Policy = _policy(self.settings)
 
     def _declared(self, memories: Iterable[type[Any] | str]) -> tuple[DataType, ...]:
         found = tuple(self.registry.of(cls) for cls in memories)
@@ -140,7 +142,7 @@ class Dialogue:
             await self.driver.close()
             raise
         self._tasks = Tasks()
-        self._unfollow = self.driver.follow(self._endings)
+        self._unfollow = self.driver.follow(Endings(self.running))
         if self.settings.outbox:
             self._tasks.spawn(self._deliver_left())
         return self
@@ -163,7 +165,7 @@ class Dialogue:
         """
         if scene is not None and scene not in self.scenes:
             raise InvalidInput("scene", unknown("scene", scene, self.scenes))
-        return Turn(self, message, scene).run()
+        return Turn(self, message, scene)
 
     async def handle(self, message: Message, *, scene: str | None = None) -> Handled:
         """Answer a message: through the pipes, then where the dialogue stands.
@@ -205,10 +207,6 @@ class Dialogue:
     def beginning(self, scene: str | None) -> DataType | None:
         """The context where a new session begins."""
         return self.root if scene is None else self.scenes[scene]
-
-    def following(self, record: str | None) -> AbstractAsyncContextManager[None]:
-        """A block that is cancelled when the session of a record is ended by somebody else."""
-        return self._endings.following(record)
 
     async def send_replies(self, place: Place, turn_id: str, message: Message, replies: Sequence[Reply]) -> None:
         """Send the replies of a committed turn, after those of the turns before it in this process."""
@@ -311,6 +309,20 @@ class Dialogue:
     def _outside(self) -> Policy:
         """How somebody who is no turn waits for a chat."""
         return Policy(self.settings.lease, self.settings.max_wait, None)
+
+
+def _policy(settings: Settings) -> Policy:
+    """How a turn waits for its chat."""
+    waits = settings.on_busy != "reject"
+    return Policy(
+        settings.lease,
+        settings.max_wait if waits else 0.0,
+        settings.max_queue if waits else 0,
+        settings.on_busy == "replace",
+        None,
+        settings.on_busy == "merge",
+        settings.on_lost == "cancel" or settings.on_busy == "replace",
+    )
 
 
 def _one_of(name: str, value: object, other: str, driver: Driver | None) -> Driver | None:

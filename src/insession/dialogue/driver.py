@@ -7,11 +7,12 @@ of it and gives the lease back. `insession.testing.dialogue` has the suite that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 import msgspec
 
+from insession.errors import InsessionError
 from insession.kernel.followers import Follower
 from insession.kernel.operations import Put, Refused
 from insession.kernel.record import Item, Record
@@ -45,18 +46,32 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Visit(Protocol):
-    """A chat under its lease."""
+    """A chat under its lease, within ``async with``."""
 
     record: Record | None
     items: Mapping[str, Item | None]
     notes: tuple[bytes, ...]
+
+    async def __aenter__(self) -> Self:
+        """Wait for the chat's lease."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Give the lease back."""
+
+    def cancel(self, why: InsessionError) -> None:
+        """Cancel the block, which then raises this."""
 
     @property
     def lost(self) -> bool:
         """Whether the lease was lost or taken over: nothing of the turn can be saved any more."""
 
     async def finish(self, change: Change) -> Refused | tuple[int, ...]:
-        """Write a turn, all of it or nothing, and give the lease back unless somebody waits for it."""
+        """Write a turn, all of it or nothing, and give the lease back unless somebody waits for it.
+
+        Raises `TurnLost` and `TurnReplaced` where the lease is known to be lost.
+        """
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -76,6 +91,9 @@ class Change(msgspec.Struct, frozen=True):
 class Driver(Protocol):
     """Where dialogues are kept."""
 
+    immediate: bool
+    """Whether nothing that it does ever waits."""
+
     async def open(self) -> None:
         """Open what is not open yet."""
 
@@ -91,7 +109,7 @@ class Driver(Protocol):
     def owner(self, owner: str) -> str:
         """An owner as the store names it: under encryption a keyed digest."""
 
-    def visit(self, place: Place, keys: Sequence[str], policy: Policy) -> AbstractAsyncContextManager[Visit]:
+    def visit(self, place: Place, keys: Sequence[str], policy: Policy) -> Visit:
         """The chat under its lease, with its session's record and these items, read in the same trip.
 
         Raises `TurnRefused`, and out of the block `TurnLost` and `TurnReplaced`.
@@ -117,3 +135,6 @@ class Driver(Protocol):
 
     def fresh_change(self) -> str:
         """An id for a change that no other change has."""
+
+    def fresh_id(self) -> str:
+        """32 hexadecimal digits that nobody can guess."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
 
-from insession.errors import ConfigurationError, Displaced, LeaseError, LockTimeout
+from insession.errors import ConfigurationError, Displaced, InsessionError, LeaseError, LockTimeout
 from insession.kernel import commands, rules
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
@@ -14,13 +14,31 @@ from insession.kernel.followers import Follower
 from insession.kernel.ids import named_id, route
 from insession.kernel.kinds import Kind
 from insession.kernel.locks import Lock
-from insession.kernel.operations import Commit, Fence, Find, Found, Guard, Load, Loaded, Operation, Patch, Put, Refused
+from insession.kernel.operations import (
+    Acquire,
+    Commit,
+    End,
+    Fence,
+    Find,
+    Found,
+    Guard,
+    Load,
+    Loaded,
+    Operation,
+    Patch,
+    Put,
+    Refused,
+    Release,
+)
 from insession.kernel.record import Item, Record, State
 from insession.kernel.urls import chosen_store, sealed
 
-from .driver import Change, Place, Policy, Visit
+from .driver import Change, Place, Policy
 from .errors import ChatBusy, TurnLost, TurnMerged, TurnReplaced
 from .messages import digest
+
+_MOST_PLACES: Final = 4_096
+_ASKED: Final = (Load, Commit, Acquire, Release, End)
 
 
 class EngineDriver:
@@ -50,11 +68,13 @@ class EngineDriver:
                 chosen, options["secret_owners"] = sealed(chosen, keys), True
             self.engine = Engine(chosen, kinds=[kind], **options)
         self._opened = False
+        self._places: dict[tuple[str, str], Place] = {}
 
     async def open(self) -> None:
         if not self.engine.is_open:
             await self.engine.__aenter__()
             self._opened = True
+        self.immediate = self.engine.store.immediate.issuperset(_ASKED)
 
     async def close(self) -> None:
         if self._opened:
@@ -62,6 +82,14 @@ class EngineDriver:
             await self.engine.__aexit__(None, None, None)
 
     def place(self, chat_id: str, owner: str) -> Place:
+        found = self._places.get((chat_id, owner))
+        if found is None:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            found = self._places[chat_id, owner] = self._place(chat_id, owner)
+        return found
+
+    def _place(self, chat_id: str, owner: str) -> Place:
         indexed = self.owner(owner)
         record = named_id(self.kind.name, indexed, chat_id, by_kind=False)
         return Place(chat_id, indexed, record, record[:4] + digest("home", record)[4:])
@@ -72,28 +100,8 @@ class EngineDriver:
     def owner(self, owner: str) -> str:
         return self.engine.owner_of(self.kind.name, owner)
 
-    @asynccontextmanager
-    async def visit(self, place: Place, keys: Sequence[str], policy: Policy) -> AsyncIterator[Visit]:
-        lock = self.engine.lock(
-            f"{place.record}/turn",
-            ttl=policy.ttl,
-            wait=policy.wait,
-            queue=policy.queue,
-            displace=policy.displace,
-            note=policy.note,
-            take=policy.take,
-            cancel=policy.cancel,
-            load=Load((place.record, *keys)),
-        )
-        try:
-            async with lock:
-                yield EngineVisit(self, place, lock, keys)
-        except LockTimeout as error:
-            raise (TurnMerged if error.taken else ChatBusy)(place.chat_id) from None
-        except LeaseError as error:
-            if error.name != lock.name:
-                raise
-            raise why_lost(error)(place.chat_id) from None
+    def visit(self, place: Place, keys: Sequence[str], policy: Policy) -> EngineVisit:
+        return EngineVisit(self, place, keys, policy)
 
     async def load(self, keys: Sequence[str]) -> dict[str, Item | None]:
         loaded: Loaded = await self.engine._ask(Load(tuple(keys)))  # noqa: SLF001 - see `_ask`
@@ -119,27 +127,69 @@ class EngineDriver:
     def fresh_change(self) -> str:
         return self.engine._change()  # noqa: SLF001
 
+    def fresh_id(self) -> str:
+        return self.engine._ids.fresh(None)  # noqa: SLF001
+
 
 class EngineVisit:
     """A chat under its lease, on an engine."""
 
-    def __init__(self, driver: EngineDriver, place: Place, lock: Lock, keys: Sequence[str]) -> None:
+    def __init__(self, driver: EngineDriver, place: Place, keys: Sequence[str], policy: Policy) -> None:
         self._driver = driver
         self._place = place
-        self._lock = lock
+        self._keys = keys
+        self._why: InsessionError | None = None
+        self._lock: Lock = driver.engine.lock(
+            f"{place.record}/turn",
+            ttl=policy.ttl,
+            wait=policy.wait,
+            queue=policy.queue,
+            displace=policy.displace,
+            note=policy.note,
+            take=policy.take,
+            cancel=policy.cancel,
+            load=Load((place.record, *keys)),
+        )
+
+    async def __aenter__(self) -> Self:
+        lock = self._lock
+        try:
+            await lock.__aenter__()
+        except LockTimeout as error:
+            raise (TurnMerged if error.taken else ChatBusy)(self._place.chat_id) from None
         assert lock.loaded is not None
         record = lock.loaded.found[0]
         self._there: Record | None = record if isinstance(record, Record) else None
-        now = driver.now()
+        now = self._driver.now()
         self.record: Record | None = self._there if self._there and self._there.live and self._there.due > now else None
-        self.items: Mapping[str, Item | None] = items_of(keys, lock.loaded, now, after=1)
+        self.items: Mapping[str, Item | None] = items_of(self._keys, lock.loaded, now, after=1)
         self.notes: tuple[bytes, ...] = lock.notes
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            swallowed = await self._lock.__aexit__(kind, error, trace)
+        except LeaseError as lost:
+            if lost.name != self._lock.name:
+                raise
+            raise why_lost(lost)(self._place.chat_id) from None
+        if swallowed and self._why is not None:
+            raise self._why
+        return swallowed
+
+    def cancel(self, why: InsessionError) -> None:
+        self._why = why
+        self._lock.cancel()
 
     @property
     def lost(self) -> bool:
         return self._lock.error is not None
 
     async def finish(self, change: Change) -> Refused | tuple[int, ...]:
+        if self._lock.error is not None:
+            raise why_lost(self._lock.error)(self._place.chat_id)
         answer = await self._finished(change)
         if isinstance(answer, Refused):
             return answer

@@ -61,9 +61,12 @@ _HELD: Final[dict[int, Repository]] = {}
 class Repository:
     """The data of one turn. `get` finds or makes it, `adopt` takes in what is new, `changed` is what is to be saved."""
 
-    def __init__(self, registry: Registry, scope: Scope, state: State, key_of: Callable[[DataType, str], str]) -> None:
+    def __init__(
+        self, registry: Registry, scope: Callable[[], Scope], state: State, key_of: Callable[[DataType, str], str]
+    ) -> None:
         self.registry: Final = registry
-        self.scope: Final = scope
+        self._scope_of = scope
+        self._scope: Scope | None = None
         self.state: State = state
         self.restored: bool = False
         """Whether the session's data was put back to another state."""
@@ -74,6 +77,13 @@ class Repository:
         self._items: dict[str, Item | None] = {}
         self.positions: dict[str, Stored] = dict(state.positions)
         """Where the dialogues of this session stand, by name; whoever moves them writes here."""
+
+    @property
+    def scope(self) -> Scope:
+        """The dimensions of this turn."""
+        if self._scope is None:
+            self._scope = self._scope_of()
+        return self._scope
 
     def preload(self, items: Mapping[str, Item | None], load: Load) -> None:
         """Take what was read with the lease, and the way to read more."""

@@ -39,7 +39,7 @@ async def events(session: Session, next: Next) -> Session:  # noqa: A002 - the d
 
 
 async def marked_intents(session: Session, next: Next) -> Session:  # noqa: A002 - the document's word
-    """A tool for debugging (``debug=True``): a text such as ``#navigation.home#`` means that intent if none was found."""
+    """A tool for debugging (``debug=True``): a text such as ``#navigation.home#`` means that intent if none was."""
     if session.config["debug"] and session.message.kind is MessageKind.TEXT:
         found = _MARKED.fullmatch(session.message.text.strip())
         if found is not None and (await session.nlu.understood()).intent is None and found[1] in session.intents:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import msgspec
+from msgspec.structs import replace
 
 from insession.errors import DataUnreadable
 from insession.kernel.operations import Guard, Put, Refused, Why
@@ -16,13 +16,13 @@ from insession.kernel.record import Item, Record
 
 from . import outbox
 from .data import CURRENT, DataType, Stored
-from .driver import Change, Policy
+from .driver import Change, Policy, Visit
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest
 from .repository import Kept, Repository, State
-from .scope import memory_id, scope_of
+from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
-from .turns import LONGEST, TurnEntry, repeated, turns_in, with_turn
+from .turns import LONGEST, TurnEntry, repeated, with_turn
 
 if TYPE_CHECKING:
     from .dialogue import Dialogue
@@ -46,6 +46,8 @@ class Turn:
     def __init__(self, dialogue: Dialogue, message: Message, scene: str | None) -> None:
         self._dialogue = dialogue
         self._message = checked(message)
+        if message.at is not None or message.zone != "UTC":
+            calendar(0.0 if message.at is None else message.at, message.zone)
         self._scene = scene
         bot = message.bot or dialogue.settings.bot
         self._bot = bot
@@ -53,52 +55,63 @@ class Turn:
         computed = message.chat_id is None and message.user_id is not None
         self.owner: str = message.user_id if computed and message.user_id is not None else self.chat_id
         known = message.message_id
-        self.id: str = secrets.token_hex(8) if known is None else digest("turn", self.chat_id, known)[:16]
+        self.id: str = dialogue.driver.fresh_id()[:16] if known is None else digest("turn", self.chat_id, known)[:16]
         self._now = dialogue.driver.now()
+        self._session: Session
+        self._visit: Visit
 
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[Session]:
-        """The turn as a block. See `Dialogue.turn`."""
+    async def __aenter__(self) -> Session:
         dialogue = self._dialogue
         place = self._place = dialogue.driver.place(self.chat_id, self.owner)
         self._turns_key = f"{place.home}/turns"
         wide = self._declared()
-        here = [] if dialogue.apart else wide
-        async with dialogue.driver.visit(place, [self._turns_key, *here], self._policy()) as visit:
-            self._visit = visit
-            items = dict(visit.items)
-            self._turns = turns_in(items.pop(self._turns_key), dialogue.driver.now())
-            if repeated(self._turns, self._message.message_id) is not None:
-                raise TurnRepeated(self.chat_id)
-            if dialogue.apart and wide:
-                items = await dialogue.memory_driver.load(wide)
-            session = self._begin(visit.record, items)
-            yielded = CURRENT.set(session)
-            try:
-                async with dialogue.following(None if visit.record is None else place.record):
-                    yield session
+        keys = [self._turns_key] if dialogue.apart else [self._turns_key, *wide]
+        self._visit = dialogue.driver.visit(place, keys, self._policy())
+        await self._visit.__aenter__()
+        try:
+            return await self._begun(wide)
+        except BaseException as error:
+            await self._visit.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        session, visit = self._session, self._visit
+        self._dialogue.running.pop(self._place.record, None)
+        try:
+            if kind is None:
                 await self._end(session)
-            except _LOST:
+            elif issubclass(kind, _LOST):
                 await self._give_up(session)
+        except BaseException as other:
+            if not await visit.__aexit__(type(other), other, other.__traceback__):
                 raise
-            finally:
-                CURRENT.reset(yielded)
-                session.repo.close()
-                session._over = True  # noqa: SLF001 - the session is the turn's
+        else:
+            return await visit.__aexit__(kind, error, trace)
+        finally:
+            CURRENT.reset(self._outer)
+            session.repo.close()
+            session._over = True  # noqa: SLF001 - the session is the turn's
+        return None
+
+    async def _begun(self, wide: list[str]) -> Session:
+        dialogue, visit = self._dialogue, self._visit
+        items = dict(visit.items)
+        self._turns = items.pop(self._turns_key)
+        if repeated(self._turns, self._message.message_id, self._now):
+            raise TurnRepeated(self.chat_id)
+        if dialogue.apart and wide:
+            items = await dialogue.memory_driver.load(wide)
+        self._session = session = self._made(visit.record, items)
+        if visit.record is not None:
+            dialogue.running[self._place.record] = visit
+        self._outer = CURRENT.set(session)
+        return session
 
     def _policy(self) -> Policy:
-        settings = self._dialogue.settings
-        waits = settings.on_busy != "reject"
-        merges = settings.on_busy == "merge"
-        return Policy(
-            settings.lease,
-            settings.max_wait if waits else 0.0,
-            settings.max_queue if waits else 0,
-            settings.on_busy == "replace",
-            _encoder.encode(self._message) if merges else None,
-            merges,
-            settings.on_lost == "cancel" or settings.on_busy == "replace",
-        )
+        policy = self._dialogue.policy
+        return replace(policy, note=_encoder.encode(self._message)) if policy.take else policy
 
     def _declared(self) -> list[str]:
         """The keys of the memories that the dialogue declares, for the trip that takes the lease."""
@@ -114,12 +127,12 @@ class Turn:
         routed_by = user if "user_id" in of.scope and user else self.owner if "chat_id" in of.scope else memory
         return self._dialogue.memory_driver.key(routed_by, memory, of.name)
 
-    def _begin(self, record: Record | None, items: dict[str, Item | None]) -> Session:
+    def _made(self, record: Record | None, items: dict[str, Item | None]) -> Session:
         dialogue = self._dialogue
-        state = State(secrets.token_hex(16)) if record is None else state_in(record)
+        state = State(dialogue.driver.fresh_id()) if record is None else state_in(record)
         self._undo = state.undo
-        scope = scope_of(self._message, (state.session_id, self.chat_id, self._bot, self.id), self._now)
-        repo = Repository(dialogue.registry, scope, state, self.key_of)
+        ids = (state.session_id, self.chat_id, self._bot, self.id)
+        repo = Repository(dialogue.registry, lambda: scope_of(self._message, ids, self._now), state, self.key_of)
         repo.preload(items, self._load)
         conversation = Conversation(self.id, self._messages(), [])
         visit = self._visit
@@ -136,7 +149,7 @@ class Turn:
         messages = [self._message]
         for message in taken:
             if message.message_id is None or (
-                message.message_id not in known and repeated(self._turns, message.message_id) is None
+                message.message_id not in known and not repeated(self._turns, message.message_id, self._now)
             ):
                 messages.append(message)
                 known.add(message.message_id)
@@ -145,9 +158,12 @@ class Turn:
     async def _end(self, session: Session) -> None:
         built = session._built  # noqa: SLF001 - the session is the turn's
         if not built["sneaky"]:
-            # What is being written is written to its end: a turn is either saved or not, whoever cancels it.
-            with anyio.CancelScope(shield=True):
+            if self._dialogue.driver.immediate:
                 await self._save(session, built["quit"])
+            else:
+                # What is being written is written to its end: a turn is either saved or not, whoever cancels it.
+                with anyio.CancelScope(shield=True):
+                    await self._save(session, built["quit"])
         await self._dialogue.send_replies(self._place, self.id, self._message, session.replies)
 
     async def _give_up(self, session: Session) -> None:
@@ -191,8 +207,8 @@ class Turn:
     def _turn_put(self, session: Session) -> Put:
         now = self._dialogue.driver.now()
         ids = tuple(one.message_id for one in session._conversation.messages if one.message_id is not None)  # noqa: SLF001
-        entry = TurnEntry(self.id, now, ids, session.id)
-        return Put(self._turns_key, with_turn(self._turns, entry), owner=self._place.owner, expires=now + LONGEST)
+        turns = with_turn(self._turns, TurnEntry(self.id, now, ids))
+        return Put(self._turns_key, turns, owner=self._place.owner, expires=now + LONGEST)
 
     def _outbox_put(self, session: Session) -> list[Put]:
         if not (self._dialogue.settings.outbox and session.replies):
@@ -243,7 +259,7 @@ class Turn:
             if refused is not None:
                 return refused
             memories.clear()
-        answer = await self._visit.finish(msgspec.structs.replace(change, puts=[*change.puts, *memories]))
+        answer = await self._visit.finish(replace(change, puts=[*change.puts, *memories]))
         return answer if isinstance(answer, Refused) else None
 
 

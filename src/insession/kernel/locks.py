@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
@@ -190,7 +189,7 @@ class Lock:
     async def __aenter__(self) -> Self:
         if self.ticket:
             raise ConfigurationError(f"lock {self.name!r} is in use; make one of its own for every block")
-        self.ticket = ticket = secrets.token_hex(8)
+        self.ticket = ticket = self._engine._ids.fresh(None)[:16]
         self.error, self.notes = None, ()
         deadline = None if self.wait is None else self._engine.clock.now() + self.wait
         try:
@@ -217,6 +216,10 @@ class Lock:
         if self.error is not None and (swallowed or error is None):
             raise self.error
         return swallowed
+
+    def cancel(self) -> None:
+        """Cancel the block, which then ends as a cancelled scope does: without an error, unless the lock is lost."""
+        self._scope.cancel()
 
     async def take(self) -> tuple[bytes, ...]:
         """Take over the notes of all who wait by now; every note taken so far.
