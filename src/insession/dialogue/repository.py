@@ -70,6 +70,8 @@ class Repository:
         self.state: State = state
         self.restored: bool = False
         """Whether the session's data was put back to another state."""
+        self.restores: int = 0
+        """So often it was put back, to this turn's beginning or further: who keeps something of it reads it anew."""
         self._key_of = key_of
         self._load: Load | None = None
         self._kept: dict[str, Kept] = {}
@@ -164,6 +166,7 @@ class Repository:
     def restore(self, state: State) -> None:
         """Put the session's data back to another state. Objects that were got before belong to no session any more."""
         self.restored = self.restored or state is not self.state
+        self.restores += 1
         self.state = state
         self.positions = dict(state.positions)
         for kept in [one for one in self._kept.values() if not one.type.wide]:

@@ -108,7 +108,6 @@ class Session:
             "handled": False,
             "sneaky": False,
             "quit": None,
-            "rewound": False,
         }
 
     def __repr__(self) -> str:
@@ -325,7 +324,6 @@ class Session:
     def rewind(self) -> None:
         """Leave the session's data as if this turn had not been. Wider memories and replies are not taken back."""
         self._in_turn()
-        self._built["rewound"] = True
         self._repo.restore(self._repo.state)
 
     async def backward(self, turns: int = 1) -> bool:

@@ -44,7 +44,7 @@ class Dialog(Moves):
     A session's own one begins at the root; one that is nested in it has a name, a beginning and a position of its own.
     """
 
-    __slots__ = ("_context", "_frames", "_root", "name", "session")
+    __slots__ = ("_context", "_frames", "_restores", "_root", "name", "session")
 
     def __init__(self, session: Session, name: str = "", root: DataType | None = None) -> None:
         self.session: Session = session
@@ -54,6 +54,7 @@ class Dialog(Moves):
         self._frames: list[Frame] = self._stored()
 
     def _stored(self) -> list[Frame]:
+        self._restores = self.session.repo.restores
         stored = self.session.repo.positions.get(self.name)
         if stored is None:
             return []
@@ -81,6 +82,8 @@ class Dialog(Moves):
 
         Raises `RedirectLoop` after 20 moves without one that waits.
         """
+        if self._restores != self.session.repo.restores:
+            self._frames = self._stored()
         if navigator is None:
             navigator = await self._answered() if self._frames else self._beginning()
         moves = 0
@@ -97,7 +100,9 @@ class Dialog(Moves):
 
     def _store(self) -> None:
         positions = self.session.repo.positions
-        if self._frames and not self.session.quitting:
+        if self._restores != self.session.repo.restores:
+            self._frames = self._stored()  # a stage has taken the turn back, and its moves with it
+        elif self._frames and not self.session.quitting:
             refs = tuple(frame.identity for frame in self._frames)
             positions[self.name] = Stored(_POSITION, 1, msgspec.msgpack.encode(self._frames), refs)
         else:
