@@ -198,6 +198,28 @@ async def test_a_nested_dialogue_has_its_own_position_in_the_same_commit(opened:
         assert [reply.text for reply in session.replies] == ["which street?"]
 
 
+@pytest.mark.requirement("D56")
+async def test_dialogues_two_deep(opened: Make) -> None:
+    async def survey(session: Any, _: Any) -> Any:
+        async with session.nested("survey", Pizza) as outer, outer.nested("address", Address) as inner:
+            await (outer if outer.dialog.stage is None else inner).dialog.hear()
+            if session.message.text == "enough":
+                outer.quit()
+        return session
+
+    dialogue: Dialogue = await opened(root=Pizza, registry=REGISTRY, pipes=[survey], missed="pardon?")
+    # What an inner one has answered is not missed.
+    assert await say(dialogue, "hi") == ["what size?"]
+    assert await say(dialogue, "hm") == ["which street?"]
+    async with dialogue.turn(message()) as session:
+        await session.dialog.hear()
+        assert set(session.repo.positions) == {"", "survey", "survey/address"}
+    assert await say(dialogue, "enough") == []
+    async with dialogue.turn(message()) as session:
+        assert set(session.repo.positions) == {""}
+        assert session.dialog.stage == "start"
+
+
 @pytest.mark.requirement("D61")
 async def test_quitting_by_the_dialogue_or_the_session_is_the_same(opened: Make) -> None:
     dialogue: Dialogue = await opened(root=Pizza, registry=REGISTRY)

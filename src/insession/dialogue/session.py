@@ -267,18 +267,23 @@ class Session:
     async def nested(self, name: str, root: type[Any] | str) -> AsyncIterator[Session]:
         """A dialogue within this one, with a position of its own: ``async with session.nested("quiz", Quiz) as inner``.
 
-        It has the same data, and is saved in the same commit. Its `quit` ends it alone.
+        It has the same data, and is saved in the same commit. Its `quit` ends it and those within it, and nothing else.
+        A message that it has handled is handled.
         """
+        path = "/".join(filter(None, (self._built["nested"], check_text(name, "name"))))
         inner = type(self)(
             self._dialogue, self._chat_id, self.conversation, self._repo, lost=self._lost, scene=self._built["scene"]
         )
-        dialog = Dialog(inner, check_text(name, "name"), self._dialogue.registry.of(root))
-        inner._built |= {"nested": name, "dialog": dialog}  # noqa: SLF001 - a session as this one
+        dialog = Dialog(inner, path, self._dialogue.registry.of(root))
+        inner._built |= {"nested": path, "dialog": dialog}  # noqa: SLF001 - a session as this one
         outer = CURRENT.set(inner)
         try:
             yield inner
             if inner.quitting:
-                self._repo.positions.pop(name, None)
+                for one in [one for one in self._repo.positions if f"{one}/".startswith(f"{path}/")]:
+                    del self._repo.positions[one]
+            if inner.handled:
+                self.handle()
             if inner.sneaky:
                 self.sneak()
         finally:
