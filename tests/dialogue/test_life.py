@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -263,6 +264,54 @@ async def test_a_message_without_a_chat(dialogue: Dialogue) -> None:
         async with dialogue.turn(message(user=None)):
             pass
     assert raised.value.field == "chat_id"
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("text", {"text": "half \ud800"}),
+        ("text", {"text": 3}),
+        ("kind", {"kind": "nonsense"}),
+        ("platform", {"platform": "half \ud800"}),
+        ("message_id", {"message_id": ""}),
+    ],
+)
+async def test_a_message_that_cannot_be_taken(dialogue: Dialogue, field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await dialogue.handle(message(**fields))
+    assert raised.value.field == field
+    assert (await dialogue.handle(message(kind="event"))).replies  # its plain name will do
+
+
+async def test_a_reply_that_cannot_be_sent(opened: Make) -> None:
+    dialogue: Dialogue = await opened(outbox=True)
+    for text in (3, "half \ud800"):
+        with pytest.raises(InvalidInput) as raised:
+            async with dialogue.turn(message()) as session:
+                session.reply(text)  # type: ignore[arg-type]
+        assert raised.value.field == "text"
+    for data in (object(), "x" * (1 << 20)):
+        with pytest.raises(InvalidInput, match="replies"):
+            async with dialogue.turn(message()) as session:
+                session.reply("kept until it is sent", data)
+    assert await everything(dialogue) == ([], {})
+
+
+async def test_more_data_than_a_store_takes(opened: Make) -> None:
+    dialogue: Dialogue = await opened()
+    async with dialogue.turn(message()) as session:
+        (await session.get(Order)).fruit = "kiwi"
+    for cls, field in ((Order, "fruit"), (UserInfo, "name")):
+        with pytest.raises(InvalidInput, match="1048576") as raised:
+            async with dialogue.turn(message()) as session:
+                setattr(await session.get(cls), field, "x" * (1 << 20))
+        assert raised.value.field == cls.__name__
+    assert await fruit_of(dialogue) == "kiwi"
+    merging: Dialogue = await opened(on_busy="merge")
+    for said in (message("x" * (1 << 20)), message(data=object())):
+        with pytest.raises(InvalidInput) as raised:
+            await merging.handle(said)
+        assert raised.value.field == "message"
 
 
 async def test_somebody_ends_the_session_in_the_middle_of_a_turn(dialogue: Dialogue, clock: ManualClock) -> None:

@@ -67,6 +67,7 @@ class EngineDriver:
             if keys is not None:
                 chosen, options["secret_owners"] = sealed(chosen, keys), True
             self.engine = Engine(chosen, kinds=[kind], **options)
+        self.most_data: int = self.engine.most_data
         self._opened = False
         self._places: dict[tuple[str, str], Place] = {}
 

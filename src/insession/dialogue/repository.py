@@ -16,6 +16,7 @@ from .errors import DataLost, NotAdopted
 from .scope import Scope, memory_id
 
 T = TypeVar("T")
+_encoder: Final = msgspec.msgpack.Encoder()
 Load = Callable[[str], Awaitable[Item | None]]
 """Reads a wide memory by the key of its item."""
 
@@ -27,6 +28,16 @@ class State(msgspec.Struct, array_like=True):
     positions: dict[str, Stored] = {}
     data: dict[str, Stored] = {}
     undo: tuple[str, ...] = ()
+
+
+def encoded(state: State, most: int) -> bytes:
+    """A state as it is stored; `InvalidInput` names its largest piece of data where it is too large."""
+    data = _encoder.encode(state)
+    if len(data) > most:
+        largest = max(state.data, key=lambda one: len(state.data[one].data), default="session")
+        problem = f"the session's data has {len(data)} bytes, the most is {most}; this is the largest of it"
+        raise InvalidInput(largest.partition(":")[0], problem)
+    return data
 
 
 class Kept:

@@ -14,7 +14,7 @@ from insession.kernel.ids import check_text
 
 from .data import CURRENT, DataType, Form, Ref
 from .dialogs import Dialog
-from .messages import Message, Reply
+from .messages import Message, Reply, check_said
 from .nlu import Nlu
 from .repository import Repository
 from .scope import Scope
@@ -307,8 +307,11 @@ class Session:
         return await self.repo.update(cls, change)
 
     def reply(self, text: str, data: Any = None) -> None:
-        """Say something: it goes out after the commit. The message counts as handled."""
-        self.replies.append(Reply(text, data))
+        """Say something: it goes out after the commit. The message counts as handled.
+
+        ``data`` is what a platform needs beside the text; JSON-like, with an outbox.
+        """
+        self.replies.append(Reply(check_said(text), data))
         self._built["handled"] = True
 
     def handle(self) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from insession.errors import DataUnreadable
+from insession.kernel.codec import encode
 from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
 
@@ -19,7 +20,7 @@ from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest
-from .repository import Kept, Repository, State
+from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
 from .turns import LONGEST, TurnEntry, repeated, with_turn
@@ -111,7 +112,9 @@ class Turn:
 
     def _policy(self) -> Policy:
         policy = self._dialogue.policy
-        return replace(policy, note=_encoder.encode(self._message)) if policy.take else policy
+        if not policy.take:
+            return policy
+        return replace(policy, note=encode(self._message, self._dialogue.driver.most_data, "message"))
 
     def _declared(self) -> list[str]:
         """The keys of the memories that the dialogue declares, for the trip that takes the lease."""
@@ -180,7 +183,7 @@ class Turn:
         repo, record = session.repo, self._visit.record
         before = None if record is None else record.data
         state = State(session.id) if quits is not None else repo.saved(repo.state.undo)
-        data = _encoder.encode(state)
+        data = encoded(state, self._dialogue.driver.most_data)
         memories = repo.memories()
         puts = [self._turn_put(session), *self._outbox_put(session)]
         if data != before and quits is None and self._dialogue.settings.undo:
@@ -214,7 +217,8 @@ class Turn:
         if not (self._dialogue.settings.outbox and session.replies):
             return []
         letter = outbox.Letter(self.chat_id, self.owner, self.id, self._now, self._message, tuple(session.replies))
-        return [Put(outbox.key_of(self._place.home, self.id), _encoder.encode(letter), owner=outbox.OWNER)]
+        kept = encode(letter, self._dialogue.driver.most_data, "replies")
+        return [Put(outbox.key_of(self._place.home, self.id), kept, owner=outbox.OWNER)]
 
     async def _written(self, change: Change, memories: dict[str, tuple[Kept, Stored]], repo: Repository | None) -> None:
         """Write the turn; what another chat changed meanwhile is merged where the turn said how."""
@@ -246,7 +250,7 @@ class Turn:
 
     def _memory_put(self, key: str, kept: Kept, stored: Stored) -> Put:
         """A memory under the version that was read, so that nobody's change is lost."""
-        data = _encoder.encode(stored)
+        data = encode(stored, self._dialogue.memory_driver.most_data, kept.type.name)
         user = self._message.user_id
         owner = self._dialogue.memory_driver.owner(user) if "user_id" in kept.type.scope and user else None
         if kept.item is None:
