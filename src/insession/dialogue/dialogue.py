@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -29,10 +29,10 @@ from .enginedriver import EngineDriver
 from .errors import DataLost, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
 from .messages import Message, Reply, chat_of, checked
 from .nlu import Understand
-from .pipes import Pipe, through
+from .pipes import Pipe, check_pipes, through
 from .repository import State
 from .session import Session
-from .settings import MOST_UNDO, ConfigurationErrorOfValue, Send, Settings, settings_of
+from .settings import MOST_UNDO, InvalidSetting, Send, Settings, settings_of
 from .standard import STANDARD
 from .turn import MemoryConflict, Turn, state_in, undo_key
 from .turns import TurnEntry, turns_in
@@ -101,13 +101,16 @@ class Dialogue:
                 raise ConfigurationError(unknown("option", name, Settings.__struct_fields__))
         self.settings: Settings = settings_of(**settings)
         self.config: Mapping[str, Any] = MappingProxyType(msgspec.structs.asdict(self.settings))
+        given = {"registry": registry, "bot_config": bot_config, "scenes": scenes, "session_class": session_class}
+        for name, value in {**given, "send": send, "understand": understand}.items():
+            _check(name, value)
         self.bot_config: Mapping[str, Any] = MappingProxyType(dict(bot_config))
         self.registry: Registry = REGISTRY if registry is None else registry
         for intent in NAVIGATION:
             self.registry.take(REGISTRY.of(intent))
         self.root: DataType | None = None if root is None else self.registry.of(root)
         self.scenes: Mapping[str, DataType] = {name: self.registry.of(cls) for name, cls in scenes.items()}
-        self.pipes: tuple[Pipe, ...] = tuple(pipes)
+        self.pipes: tuple[Pipe, ...] = check_pipes(pipes)
         self.understand: Understand | None = understand
         self.session_class: type[Session] = session_class
         self.declared: tuple[DataType, ...] = self._declared(memories)
@@ -127,6 +130,8 @@ class Dialogue:
         self.policy: Policy = _policy(self.settings)
 
     def _declared(self, memories: Iterable[type[Any] | str]) -> tuple[DataType, ...]:
+        if isinstance(memories, str):
+            raise ConfigurationError("memories: is a list of classes and names")
         found = tuple(self.registry.of(cls) for cls in memories)
         for of in found:
             if of.form is not Form.MEMORY:
@@ -325,7 +330,23 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
+_WANTED: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "registry": (lambda value: value is None or isinstance(value, Registry), "a Registry"),
+    "bot_config": (lambda value: isinstance(value, Mapping), "a mapping"),
+    "scenes": (lambda value: isinstance(value, Mapping), "a mapping of names to contexts"),
+    "send": (lambda value: value is None or callable(value), "an async function"),
+    "understand": (lambda value: value is None or callable(value), "an async function"),
+    "session_class": (lambda value: isinstance(value, type) and issubclass(value, Session), "a subclass of Session"),
+}
+
+
+def _check(name: str, value: object) -> None:
+    fits, wanted = _WANTED[name]
+    if not fits(value):
+        raise ConfigurationError(f"{name}: is {wanted}, not of type {type(value).__name__}")
+
+
 def _one_of(name: str, value: object, other: str, driver: Driver | None) -> Driver | None:
     if value is not None and driver is not None:
-        raise ConfigurationErrorOfValue(f"{other}: goes without {name}; a dialogue has one driver")
+        raise InvalidSetting(f"{other}: goes without {name}; a dialogue has one driver")
     return driver

@@ -83,15 +83,15 @@ def chat_of(message: Message, bot: str) -> str:
     return digest("chat", message.platform, check_text(message.user_id, "user_id"), bot)
 
 
-def check_said(text: object) -> str:
-    """A text that can be stored and sent, of any length; `InvalidInput` names ``text``."""
+def check_said(text: object, field: str = "text") -> str:
+    """A text that can be stored and sent, of any length; `InvalidInput` names the field."""
     if not isinstance(text, str):
-        raise InvalidInput("text", f"is a text, not {type(text).__name__}")
+        raise InvalidInput(field, f"is a text, not {type(text).__name__}")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InvalidInput("text", "holds half a character (a lone surrogate)") from None
+            raise InvalidInput(field, "holds half a character (a lone surrogate)") from None
     return text
 
 
@@ -104,8 +104,9 @@ def checked(message: Message) -> Message:
         if (value := getattr(message, field)) is not None:
             check_text(value, field)
     check_text(message.platform, "platform")
-    if not isinstance(message.kind, MessageKind):
-        if message.kind not in tuple(MessageKind):
+    kind: object = message.kind
+    if not isinstance(kind, MessageKind):
+        if kind not in tuple(MessageKind):
             raise InvalidInput("kind", f"is one of {', '.join(MessageKind)}")
-        return replace(message, kind=MessageKind(message.kind))
+        return replace(message, kind=MessageKind(kind))
     return message

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
-from insession.errors import Closed
+from insession.errors import Closed, InvalidInput
 from insession.kernel.ids import check_text
 
 from .data import CURRENT, DataType, Form, Ref
@@ -270,7 +270,9 @@ class Session:
         It has the same data, and is saved in the same commit. Its `quit` ends it and those within it, and nothing else.
         A message that it has handled is handled.
         """
-        path = "/".join(filter(None, (self._built["nested"], check_text(name, "name"))))
+        if "/" in check_text(name, "name"):
+            raise InvalidInput("name", "holds no '/'")
+        path = "/".join(filter(None, (self._built["nested"], name)))
         inner = type(self)(
             self._dialogue, self._chat_id, self.conversation, self._repo, lost=self._lost, scene=self._built["scene"]
         )
