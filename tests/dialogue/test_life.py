@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from insession import InvalidInput, SessionEnded
+from insession import Expired, InvalidInput, SessionEnded
 from insession.dialogue import DataLost, Dialogue, Ref, Reply
+from insession.kernel.operations import End, Pick
+from insession.kernel.rules import expiry
 from insession.testing.clock import ManualClock
 
 from .conftest import Make
@@ -174,6 +176,31 @@ async def test_it_expires_so_long_after_its_last_turn(opened: Make, clock: Manua
     clock.set(clock.now() + 1.0)
     async with dialogue.turn(message()) as session:
         assert session.id not in ids
+
+
+@pytest.mark.requirement("D7")
+@pytest.mark.parametrize("told", ["at once", "at the end"])
+async def test_a_turn_that_is_longer_than_the_expiry_is_told(opened: Make, clock: ManualClock, told: str) -> None:
+    sent: list[object] = []
+
+    async def send(_: object, replies: tuple[Reply, ...]) -> None:
+        sent.append(replies)
+
+    dialogue: Dialogue = await opened(expire=100.0, lease=1000.0, send=send)
+    async with dialogue.turn(message()) as session:
+        (await session.get(Order)).fruit = "kiwi"
+    with pytest.raises(Expired):
+        async with dialogue.turn(message()) as session:
+            (await session.get(Order)).fruit = "pear"
+            session.reply("too late")
+            if told == "at once":
+                # As the reaper does, here or in another process.
+                engine = engine_of(dialogue)
+                await engine._ask(End(Pick("due", most=9), expiry(clock.now() + 101.0, engine._change(), engine.name)))
+                await asyncio.get_running_loop().create_future()
+            clock.set(clock.now() + 101.0)
+    assert sent == []
+    assert await fruit_of(dialogue) is None
 
 
 @pytest.mark.requirement("D7")

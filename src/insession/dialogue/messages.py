@@ -104,7 +104,7 @@ def checked(message: Message) -> Message:
         if (value := getattr(message, field)) is not None:
             check_text(value, field)
     check_text(message.platform, "platform")
-    kind: object = message.kind
+    kind: Any = message.kind
     if not isinstance(kind, MessageKind):
         if kind not in tuple(MessageKind):
             raise InvalidInput("kind", f"is one of {', '.join(MessageKind)}")

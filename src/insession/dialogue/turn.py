@@ -10,7 +10,7 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from insession.errors import DataUnreadable
+from insession.errors import DataUnreadable, Expired
 from insession.kernel.codec import encode
 from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
@@ -229,6 +229,8 @@ class Turn:
                 return
             merged = {} if repo is None or isinstance(refused.current, Record) else await self._merged(repo, memories)
             if not merged:
+                if refused.why is Why.PAST_DUE:
+                    raise Expired(self._place.record, "the turn was longer than the session lives without one")
                 raise TurnLost(self.chat_id) if refused.why is Why.FENCED else TurnConflict(self.chat_id, refused.why)
             puts.update(merged)
         raise MemoryConflict(self.chat_id)
