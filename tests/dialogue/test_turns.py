@@ -10,15 +10,17 @@ import pytest
 from insession.dialogue import (
     ChatBusy,
     Dialogue,
+    MemoryConflict,
     Message,
     Reply,
+    Session,
     TurnConflict,
     TurnLost,
     TurnMerged,
     TurnRepeated,
     TurnReplaced,
 )
-from insession.kernel.operations import Commit, Find, Guard, Patch
+from insession.kernel.operations import Commit, Find, Guard, Patch, Put
 from insession.testing.clock import ManualClock, settle
 
 from .conftest import Make
@@ -408,6 +410,50 @@ async def test_updates_beside_other_changes_are_a_conflict(dialogue: Dialogue) -
                 (await other.get(UserInfo)).seen = 5
     async with dialogue.turn(message()) as session:
         assert ((await session.get(UserInfo)).name, (await session.get(UserInfo)).seen) == (None, 5)
+
+
+@pytest.mark.requirement("D20")
+@pytest.mark.parametrize("how", ["get", "update"])
+async def test_a_memory_that_goes_in_the_middle_of_a_turn(dialogue: Dialogue, how: str) -> None:
+    async with dialogue.turn(message()) as session:
+        (await session.get(UserInfo)).seen = 7
+
+    async def turn() -> None:
+        async with dialogue.turn(message()) as session:
+            if how == "update":
+                await session.update(UserInfo, lambda user: setattr(user, "seen", user.seen + 1))
+            else:
+                (await session.get(UserInfo)).seen += 1
+            _, items = await everything(dialogue)
+            (key,) = [key for key in items if key.endswith("/UserInfo")]
+            await dialogue.driver.write(dialogue.driver.fresh_change(), [Put(key, None)])
+
+    if how == "get":
+        with pytest.raises(MemoryConflict):
+            await turn()
+    else:
+        await turn()
+    async with dialogue.turn(message()) as session:
+        assert (await session.get(UserInfo)).seen == (1 if how == "update" else 0)
+
+
+@pytest.mark.requirement("D44")
+async def test_merged_messages_through_the_pipes(opened: Make) -> None:
+    async def answer(session: Session, _: Any) -> Session:
+        session.reply(" and ".join(said.text for said in session.messages))
+        return session
+
+    dialogue: Dialogue = await opened(on_busy="merge", pipes=[answer], **REAL_CLOCK)
+    first = Holding(dialogue)
+    await first.inside.wait()
+    tasks = []
+    for number in range(3):
+        tasks.append(asyncio.ensure_future(dialogue.handle(message(f"text {number}"))))
+        await waiting(dialogue, number + 1)
+    await first.end()
+    handled = await asyncio.gather(*tasks)
+    assert [reply.text for reply in handled[0].replies] == ["text 0 and text 1 and text 2"]
+    assert [one.merged for one in handled] == [False, True, True]
 
 
 @pytest.mark.requirement("D68")

@@ -26,7 +26,7 @@ from .dialogs.intents import NAVIGATION
 from .driver import KIND, Change, Driver, Place, Policy, Visit
 from .endings import Endings
 from .enginedriver import EngineDriver
-from .errors import DataLost, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
+from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
 from .messages import Message, Reply, chat_of, checked
 from .nlu import Understand
 from .pipes import Pipe, check_pipes, through
@@ -34,7 +34,7 @@ from .repository import State
 from .session import Session
 from .settings import MOST_UNDO, InvalidSetting, Send, Settings, settings_of
 from .standard import STANDARD
-from .turn import MemoryConflict, Turn, state_in, undo_key
+from .turn import Turn, state_in, undo_key
 from .turns import TurnEntry, turns_in
 
 _log: Final = logging.getLogger("insession.dialogue")
@@ -265,7 +265,8 @@ class Dialogue:
     async def undo(self, chat: Message | str, turns: int = 1) -> bool:
         """Take back the last turns of a chat that changed its session's data; False if so many are not known.
 
-        Memories that outlive the session and what was said are not taken back.
+        Memories that outlive the session and what was said are not taken back. The chat is named by a message of it,
+        or by its id where its messages give one themselves.
         """
         check_count(turns, "turns", MOST_UNDO)
         place = self._place_of(chat)
@@ -299,7 +300,7 @@ class Dialogue:
         return None if item is None else msgspec.msgpack.decode(item.data, type=State)
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
-        """The last 100 turns of a chat, of at most a day, oldest first."""
+        """The last 100 turns of a chat, of at most a day, oldest first. See `undo` for how a chat is named."""
         key = f"{self._place_of(chat).home}/turns"
         return turns_in((await self.driver.load([key]))[key], self.driver.now())
 

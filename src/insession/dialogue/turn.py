@@ -18,7 +18,7 @@ from insession.kernel.record import Item, Record
 from . import outbox
 from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
-from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
+from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest
 from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
@@ -33,12 +33,6 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _LOST: Final = (DataLost, RedirectLoop)
 MERGES: Final = 100
 """So often a memory's updates are made anew for others that were faster."""
-
-
-class MemoryConflict(TurnConflict):
-    """Another chat changed a memory that this turn changed too; the turn can be run again."""
-
-    saying = "was not saved: another chat changed a memory that it changed too; run it again"
 
 
 class Turn:
