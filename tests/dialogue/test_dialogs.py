@@ -223,13 +223,15 @@ async def test_dialogues_two_deep(opened: Make) -> None:
 @pytest.mark.requirement("D61")
 async def test_quitting_by_the_dialogue_or_the_session_is_the_same(opened: Make) -> None:
     dialogue: Dialogue = await opened(root=Pizza, registry=REGISTRY)
-    for quit_by_dialog in (True, False):
+    for way in ("move", "dialog", "session"):
         async with dialogue.turn(message("hi")) as session:
             await session.dialog.hear()
             first = session.id
         async with dialogue.turn(message("bye")) as session:
-            if quit_by_dialog:
+            if way == "move":
                 await session.dialog.hear(session.dialog.quit())
+            elif way == "dialog":
+                session.dialog.quit()
             else:
                 session.quit()
             assert session.quitting

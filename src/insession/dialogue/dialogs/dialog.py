@@ -77,6 +77,11 @@ class Dialog(Moves):
         """Say something, see `Session.reply`."""
         self.session.reply(text, data)
 
+    def quit(self) -> Navigator:
+        """End the session, as `Session.quit` does, whether or not the move is given back."""
+        self.session.quit()
+        return super().quit()
+
     async def hear(self, navigator: Navigator | None = None) -> None:
         """Let the dialogue answer the turn's message, or (``navigator``) make another move in the place of that.
 
