@@ -1,4 +1,4 @@
-"""Run the Python blocks of a page one after another, as somebody who follows it does: ``python -m tests.pages PAGE``."""
+"""The Python blocks of a page, run one after another as its readers do: ``python -m tests.pages PAGE``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-async def run_page(page: Path) -> int:
+async def run_blocks(page: str, name: str) -> int:
     """How many blocks have run."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    blocks = _BLOCK.findall(page.read_text())
+    blocks = _BLOCK.findall(page)
     for number, block in enumerate(blocks):
-        where = f"{page.name}, block {number}"
+        where = f"{name}, block {number}"
         code = compile(block, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         awaitable = types.FunctionType(code, names)()
         if inspect.iscoroutine(awaitable):
@@ -28,4 +28,5 @@ async def run_page(page: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(run_page(Path(sys.argv[1]))), "blocks")
+    path = Path(sys.argv[1])
+    print(asyncio.run(run_blocks(path.read_text(), path.name)), "blocks")
