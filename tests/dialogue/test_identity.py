@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from msgspec import Struct
@@ -52,6 +54,20 @@ async def test_one_object_of_each_identity_whatever_the_way(dialogue: Dialogue) 
         other = await session.resolve(order.other)
         assert other.fruit == "pear"
         assert await session.resolve(Ref[Order](session.repo.identity(other))) is other
+
+
+@pytest.mark.requirement("D22")
+@pytest.mark.parametrize("there", [True, False])
+async def test_tasks_of_a_turn_get_the_same_object(dialogue: Dialogue, there: bool) -> None:
+    if there:
+        async with dialogue.turn(message()) as session:
+            (await session.get(UserInfo)).seen = 1
+    async with dialogue.turn(message()) as session:
+        found = await asyncio.gather(*(session.get(UserInfo) for _ in range(5)))
+        assert all(one is found[0] for one in found)
+        found[1].name = "Ann"
+    async with dialogue.turn(message()) as session:
+        assert (await session.get(UserInfo)).name == "Ann"
 
 
 @pytest.mark.requirement("D23")

@@ -233,6 +233,8 @@ class Repository:
             key = self._key_of(of, identity.partition(":")[2])
             if key not in self._items and self._load is not None:
                 self._items[key] = await self._load(key)
+                if identity in self._kept:  # another task of the turn was first
+                    return self._kept[identity]
         stored = self._stored(of, identity)
         return None if stored is None else self._opened(of, identity, *stored)
 
