@@ -72,6 +72,8 @@ class Faulty(Struct):
     async def on_start(self, stage: Stage) -> Any:
         if stage.dialog.session.message.text == "nothing":
             return None
+        if stage.dialog.session.message.text == "a text":
+            return stage.talk(lambda dialog: "how are you?")  # type: ignore[arg-type, return-value]
         return stage.next("strat")
 
 
@@ -163,6 +165,8 @@ async def test_stages_that_are_not_there(opened: Make) -> None:
         await say(dialogue, "hi")
     with pytest.raises(ConfigurationError, match=r"Faulty\.on_start returned no navigator"):
         await say(dialogue, "nothing")
+    with pytest.raises(ConfigurationError, match=r"Faulty: a function of stage 'start' gave a str"):
+        await say(dialogue, "a text")
 
 
 @pytest.mark.requirement("D57")

@@ -331,7 +331,7 @@ async def test_replies_go_out_after_the_commit_in_the_order_of_the_turns(opened:
 
 
 @pytest.mark.requirement("D50")
-async def test_the_outbox_sends_what_a_crash_has_left(opened: Make) -> None:
+async def test_the_outbox_sends_what_a_crash_has_left(opened: Make, clock: ManualClock) -> None:
     sent: list[str] = []
 
     async def crash(_: Message, replies: tuple[Reply, ...]) -> None:
@@ -341,17 +341,20 @@ async def test_the_outbox_sends_what_a_crash_has_left(opened: Make) -> None:
         sent.extend(f"{said.user_id}: {reply.text}" for reply in replies)
 
     crashing: Dialogue = await opened(outbox=True, send=crash)
-    for number in range(2):
+    for number in range(4):
         with pytest.raises(ConnectionError):
             async with crashing.turn(message(f"text {number}", message_id=f"m{number}")) as session:
                 session.reply(f"answer {number}")
+        clock.set(clock.now() + 1.0)
+    silent: Dialogue = await opened(outbox=True)
+    assert await silent.deliver() == 0
     sound: Dialogue = await opened(outbox=True, send=send)
-    assert await sound.deliver() == 2
-    assert sorted(sent) == ["ann: answer 0", "ann: answer 1"]
+    assert await sound.deliver() == 4
+    assert sent == [f"ann: answer {number}" for number in range(4)]
     assert await sound.deliver() == 0
     async with sound.turn(message("third")) as session:
-        session.reply("answer 2")
-    assert sent[2:] == ["ann: answer 2"]
+        session.reply("answer 4")
+    assert sent[4:] == ["ann: answer 4"]
     _, items = await everything(sound)
     assert not [key for key in items if "/outbox/" in key]
 

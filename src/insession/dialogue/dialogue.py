@@ -233,13 +233,15 @@ class Dialogue:
     async def deliver(self, *, older: float = 0.0) -> int:
         """Send what a crash has left in the outbox for so many seconds; how many turns' replies were sent.
 
-        At least once: a crash between the sending and its note sends again.
+        The oldest of a page first. At least once: a crash between the sending and its note sends again. Without
+        ``send`` nothing is sent; another process delivers then.
         """
-        sent, after, more = 0, None, True
+        sent, after, more = 0, None, self._send is not None
         while more:
             items, after = await self.driver.find(outbox.OWNER, after)
-            for item in items:
-                sent += await self._delivered(item.key, outbox.letter_in(item), older)
+            letters = [(item.key, outbox.letter_in(item)) for item in items]
+            for key, letter in sorted(letters, key=lambda one: one[1].at):
+                sent += await self._delivered(key, letter, older)
             more = after is not None
         return sent
 

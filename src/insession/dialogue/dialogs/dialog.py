@@ -171,14 +171,15 @@ class Dialog(Moves):
         built = await self._built()
         if built.move is not Move.DEPEND:
             return built
-        return self.next() if built.then is None else await _called(built.then, self, result) or self.wait()
+        return (
+            self.next() if built.then is None else self._given(await _called(built.then, self, result)) or self.wait()
+        )
 
     async def _begun(self) -> Navigator | None:
         """Begin the stage where the dialogue stands."""
         built = await self._built()
         if built.move is Move.WAIT and built.say is not None:
-            said: Navigator | None = await _called(built.say, self)
-            return said
+            return self._given(await _called(built.say, self))
         return built
 
     async def _answered(self) -> Navigator:
@@ -186,7 +187,16 @@ class Dialog(Moves):
         built = await self._built()
         if built.move is not Move.WAIT:
             return built
-        return self.next() if built.hear is None else await _called(built.hear, self) or self.missed()
+        return self.next() if built.hear is None else self._given(await _called(built.hear, self)) or self.missed()
+
+    def _given(self, answer: object) -> Navigator | None:
+        """What a function of a stage has given, if it is a navigator or None."""
+        if answer is None or isinstance(answer, Navigator):
+            return answer
+        raise ConfigurationError(
+            f"{type(self._context).__name__}: a function of stage {self.stage!r} gave a {type(answer).__name__};"
+            " it gives a navigator, or None"
+        )
 
     async def _built(self) -> Navigator:
         frame = self._frames[-1]
