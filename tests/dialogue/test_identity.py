@@ -29,6 +29,14 @@ from .reading import engine_of, everything
 from .samples import REGISTRY, Draft, Note, Order, UserInfo, message
 
 
+@memory(scope=("user_id",), registry=REGISTRY)
+class Owner(Struct):
+    """A memory that points at data."""
+
+    order: Ref[Order] | None = None
+    friend: Ref[UserInfo] | None = None
+
+
 async def record_of(dialogue: Dialogue) -> Record:
     (record,), _ = await everything(dialogue)
     return record
@@ -187,6 +195,20 @@ async def test_data_that_nothing_points_at_goes(dialogue: Dialogue) -> None:
         assert (await session.get(Draft)).text == "a memory"
 
 
+@pytest.mark.requirement("D27")
+async def test_a_memory_that_outlives_what_it_points_at_is_refused(opened: Make) -> None:
+    dialogue: Dialogue = await opened()
+    with pytest.raises(InvalidInput, match=r"Owner: .* Order"):
+        async with dialogue.turn(message()) as session:
+            (await session.get(Owner)).order = ref(Order("kiwi"))
+    async with dialogue.turn(message()) as session:
+        (await session.get(Owner)).friend = ref(UserInfo("Bob"))
+    async with dialogue.turn(message()) as session:
+        owner = await session.get(Owner)
+        assert owner.friend is not None
+        assert (await session.resolve(owner.friend)).name == "Bob"
+
+
 @pytest.mark.requirement("D28")
 async def test_a_reference_to_what_is_gone(dialogue: Dialogue) -> None:
     async with dialogue.turn(message()) as session:
@@ -294,6 +316,21 @@ async def test_an_upgrade_that_fails_shows_nothing(opened: Make) -> None:
         async with after.turn(message()) as session:
             await session.get(Second)
     assert "secret" not in str(raised.value)
+
+
+async def test_an_annotation_that_leads_nowhere(opened: Make) -> None:
+    registry = Registry()
+
+    @context(registry=registry)
+    class Local(Struct):
+        item: Nowhere | None = None  # type: ignore[name-defined]  # noqa: F821
+
+    dialogue: Dialogue = await opened(registry=registry)
+    async with dialogue.turn(message()) as session:
+        (await session.get(Local)).item = 1
+    with pytest.raises(ConfigurationError, match=r"Local: .*Nowhere"):
+        async with dialogue.turn(message()) as session:
+            await session.get(Local)
 
 
 @pytest.mark.requirement("D58")

@@ -201,12 +201,22 @@ class Repository:
 
     def memories(self) -> list[tuple[Kept, Stored]]:
         """The wide memories that have changed, with what is to be stored."""
-        changed = []
-        for kept in [one for one in self._kept.values() if one.type.wide]:
-            encoded = self._encoded(kept)
-            if encoded.data != kept.base:
-                changed.append((kept, encoded))
+        changed, done = [], set[str]()
+        # Encoding one may adopt another, which it points at.
+        while waiting := [one for one in self._kept.values() if one.type.wide and one.identity not in done]:
+            for kept in waiting:
+                done.add(kept.identity)
+                encoded = self._encoded(kept)
+                if encoded.data != kept.base:
+                    self._check_refs(kept, encoded)
+                    changed.append((kept, encoded))
         return changed
+
+    def _check_refs(self, kept: Kept, encoded: Stored) -> None:
+        """What outlives the session points at nothing that does not."""
+        for name in (one.partition(":")[0] for one in encoded.refs):
+            if not self.registry[name].wide:
+                raise InvalidInput(kept.type.name, f"outlives the session, and points at {name}, which does not")
 
     def again(self, kept: Kept, item: Item | None) -> Stored | None:
         """A memory that another chat has changed, with this turn's updates made anew; None if it had other changes."""
