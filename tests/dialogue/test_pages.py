@@ -52,7 +52,6 @@ def test_the_members_of_the_session_are_told_of() -> None:
     assert {name for name in vars(Session) if not name.startswith("_")} <= told
 
 
-@pytest.mark.requirement("D12", "D15")
 def test_the_table_of_words_is_complete() -> None:
     words = PAGE.partition("## Words")[2]
     given = ["session", "user", "platform", "chat", "conversation", "incomingMessage"]

@@ -231,6 +231,10 @@ class Repository:
         kept.expected = self._encoded(kept).data
         return self._encoded(kept)
 
+    def unread(self, kept: Kept) -> bool:
+        """Whether a memory was taken for new without anybody having looked."""
+        return self._key_of(kept.type, kept.identity.partition(":")[2]) not in self._items
+
     def _identity(self, of: DataType, data_id: str) -> str:
         if of.form is not Form.MEMORY:
             return identity_of(of.name, data_id)

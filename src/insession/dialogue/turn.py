@@ -237,6 +237,8 @@ class Turn:
             if (None if item is None else item.version) == (None if kept.item is None else kept.item.version):
                 continue
             stored = repo.again(kept, item)
+            if stored is None and repo.unread(kept):
+                raise TurnConflict(self.chat_id, f"{kept.type.name} is there already: get it instead of adopting it")
             if stored is None:
                 raise (MemoryConflict if kept.type.on_conflict == "retry" else TurnConflict)(
                     self.chat_id, kept.type.name
