@@ -129,6 +129,8 @@ class Repository:
 
     async def resolve(self, reference: Ref[T]) -> T:
         """What a reference points at: `DataLost` if it is gone, `NotAdopted` if it was never the session's."""
+        if not isinstance(reference, Ref):
+            raise InvalidInput("reference", f"is a Ref, not {type(reference).__name__}")
         target = reference._target  # noqa: SLF001
         if target is not None:
             self.identity(target)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import msgspec
 
 from insession.errors import Closed, InvalidInput
-from insession.kernel.ids import check_text
+from insession.kernel.ids import check_reason, check_text
 
 from .data import CURRENT, DataType, Form, Ref
 from .dialogs import Dialog
@@ -327,9 +327,9 @@ class Session:
         self._built["sneaky"] = True
 
     def quit(self, reason: str = "completed") -> None:
-        """End the session with this turn: its data goes, wider memories are saved."""
+        """End the session with this turn: its data goes, wider memories are saved. ``reason`` is for the event log."""
         self._in_turn()
-        self._built["quit"] = reason
+        self._built["quit"] = check_reason(reason)
 
     def rewind(self) -> None:
         """Leave the session's data as if this turn had not been. Wider memories and replies are not taken back."""
