@@ -82,7 +82,7 @@ class MemoryStore:
         """See `Store.events`."""
         return self._log.page(after, limit, types)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         """See `Store.waker`."""
         waker = self._wakers.waker(types, leases=leases)
         self._log.wanted = self._wakers.wanted

@@ -203,7 +203,7 @@ class PostgresStore:
     def _at(self, position: int) -> str:
         return f"{self._epoch}:{position}"
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         waker = self._wakers.waker(types, leases=leases)
         self._waiting.add(waker)
