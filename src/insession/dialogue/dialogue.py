@@ -20,7 +20,7 @@ from insession.kernel.operations import Put, Refused
 from insession.kernel.tasks import Tasks
 from insession.kernel.urls import unknown
 
-from . import outbox
+from . import outbox, undoing
 from .data import REGISTRY, DataType, Form, Registry
 from .dialogs.intents import NAVIGATION
 from .driver import KIND, Change, Driver, Place, Policy, Visit
@@ -34,7 +34,7 @@ from .repository import State
 from .session import Session
 from .settings import MOST_UNDO, ConfigurationErrorOfValue, Send, Settings, settings_of
 from .standard import STANDARD
-from .turn import MemoryConflict, Turn, state_in, undo_key
+from .turn import MemoryConflict, Turn, state_in
 from .turns import TurnEntry, turns_in
 
 _log: Final = logging.getLogger("insession.dialogue")
@@ -271,7 +271,7 @@ class Dialogue:
             before = await self._state_before(place, state, turns)
             if before is None:
                 return False
-            puts = [Put(undo_key(place.record, turn), None) for turn in state.undo[-turns:]]
+            puts = undoing.removed(place.record, state.undo[-turns:], ())
             change = Change(self.driver.fresh_change(), _encoder.encode(before), opens=False, puts=puts, touch=False)
             if isinstance(await visit.finish(change), Refused):
                 raise TurnConflict(place.chat_id)
@@ -289,13 +289,14 @@ class Dialogue:
     async def _state_before(self, place: Place, state: State, turns: int) -> State | None:
         if len(state.undo) < turns:
             return None
-        key = undo_key(place.record, state.undo[-turns])
-        item = (await self.driver.load([key]))[key]
-        return None if item is None else msgspec.msgpack.decode(item.data, type=State)
+        first = state.undo[-turns]
+        key = undoing.key_of(place.record, first)
+        data = undoing.data_before(first, (await self.driver.load([key]))[key])
+        return None if data is None else msgspec.msgpack.decode(data, type=State)
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
         """The last 100 turns of a chat, of at most a day, oldest first."""
-        key = f"{self._place_of(chat).home}/turns"
+        key = self._place_of(chat).turns
         return turns_in((await self.driver.load([key]))[key], self.driver.now())
 
     def _place_of(self, chat: Message | str) -> Place:

@@ -19,6 +19,7 @@ LONGEST: Final = 86_400.0
 """So many seconds a turn is remembered."""
 _CUT: Final = 150
 """At so many turns the item is cut down to the last 100."""
+_LATER: Final = 3_600.0
 _HEAD: Final = struct.Struct(">BH")
 _ARRAY16: Final = 0xDC
 
@@ -46,6 +47,13 @@ def turns_in(item: Item | None, now: float) -> list[TurnEntry]:
     return [turn for turn in turns[-MOST_TURNS:] if turn.at > now - LONGEST]
 
 
+def expires(item: Item | None, now: float) -> float:
+    """When the item goes: an index follows it, so it is moved once an hour and not at every turn."""
+    if item is not None and item.expires >= now + LONGEST:
+        return item.expires
+    return now + LONGEST + _LATER
+
+
 def with_turn(item: Item | None, turn: TurnEntry) -> bytes:
     """The item's data after another turn."""
     if item is None:
@@ -53,8 +61,7 @@ def with_turn(item: Item | None, turn: TurnEntry) -> bytes:
     number = _HEAD.unpack_from(item.data)[1] + 1
     if number < _CUT:
         return b"".join((_HEAD.pack(_ARRAY16, number), item.data[_HEAD.size :], _encoder.encode(turn)))
-    turns = [*_decoder.decode(item.data)[1 - MOST_TURNS :], turn]
-    return _HEAD.pack(_ARRAY16, len(turns)) + b"".join(map(_encoder.encode, turns))
+    return _encoder.encode([*_decoder.decode(item.data)[1 - MOST_TURNS :], turn])
 
 
 def repeated(item: Item | None, message_id: str | None, now: float) -> bool:
