@@ -102,22 +102,8 @@ class Interpreter:
     def _commit(self, commit: Commit) -> Done | Refused:
         if len(commit.patches) == 1 and type(commit.patches[0]) is Patch:
             return self._commit_record(commit, commit.patches[0])
-        rows, patches = self._rows, commit.patches
-        now: list[Any] = []
-        names: set[str] = set()
-        replaced: list[Record] = []
-        for part in patches:
-            if type(part) is Put:
-                names.add(part.key)
-                now.append(rows.item(part.key))
-                continue
-            assert type(part) is Patch
-            names.add(part.id)
-            now.append(record := rows.record(part.id))
-            if record is not None and part.record is not None:
-                replaced.append(record)
-        if len(names) < len(patches):
-            raise InvalidInput("patches", "name one record or item twice")
+        patches = commit.patches
+        now, replaced = self._found(patches)
         if _repeated(commit, now):
             return Done(tuple([_version_of(one, commit.change) for one in now]))
         if commit.fence is not None and self._fenced(commit):
@@ -132,8 +118,27 @@ class Interpreter:
             return Refused(Why.LIMIT)
         for one in replaced:
             # Before anything is put, so that an item put below the new record is not taken along.
-            purges.remove(rows, one)
+            purges.remove(self._rows, one)
         return Done(tuple([self._change(part, one, commit) for part, one in zip(patches, now, strict=True)]))
+
+    def _found(self, patches: Sequence[Patch | Put]) -> tuple[list[Any], list[Record]]:
+        """What is there of each part, and the ended records that are replaced."""
+        rows, names = self._rows, set[str]()
+        now: list[Any] = []
+        replaced: list[Record] = []
+        for part in patches:
+            if type(part) is Put:
+                names.add(part.key)
+                now.append(rows.item(part.key))
+                continue
+            assert type(part) is Patch
+            names.add(part.id)
+            now.append(record := rows.record(part.id))
+            if record is not None and part.record is not None:
+                replaced.append(record)
+        if len(names) < len(patches):
+            raise InvalidInput("patches", "name one record or item twice")
+        return now, replaced
 
     def _commit_record(self, commit: Commit, patch: Patch) -> Done | Refused:
         """A commit of one record and nothing else: what nearly all of them are."""
