@@ -17,6 +17,7 @@ from insession.kernel.engine import Engine
 from insession.kernel.ids import check_count
 from insession.kernel.kinds import Kind
 from insession.kernel.operations import Put, Refused
+from insession.kernel.record import Item
 from insession.kernel.tasks import Tasks
 from insession.kernel.urls import unknown
 
@@ -35,7 +36,7 @@ from .session import Session
 from .settings import MOST_UNDO, ConfigurationErrorOfValue, Send, Settings, settings_of
 from .standard import STANDARD
 from .turn import MemoryConflict, Turn, state_in
-from .turns import TurnEntry, turns_in
+from .turns import TurnEntry, keys_of, turns_in
 
 _log: Final = logging.getLogger("insession.dialogue")
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -296,8 +297,11 @@ class Dialogue:
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
         """The last 100 turns of a chat, of at most a day, oldest first."""
-        key = self._place_of(chat).turns
-        return turns_in((await self.driver.load([key]))[key], self.driver.now())
+        return turns_in(await self.turn_items(self._place_of(chat)), self.driver.now())
+
+    async def turn_items(self, place: Place) -> list[Item | None]:
+        """All that a chat remembers of its turns."""
+        return list((await self.driver.load(keys_of(place))).values())
 
     def _place_of(self, chat: Message | str) -> Place:
         if isinstance(chat, str):

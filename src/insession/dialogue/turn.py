@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from .messages import Message, Reply, chat_of, checked, digest
 from .repository import Kept, Repository, State
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
-from .turns import TurnEntry, expires, repeated, with_turn
+from .turns import TurnEntry, answered, recent_in, with_turn
 
 if TYPE_CHECKING:
     from .dialogue import Dialogue
@@ -99,11 +99,13 @@ class Turn:
         dialogue, visit = self._dialogue, self._visit
         items = visit.items
         self._turns = items[self._place.turns]
-        if repeated(self._turns, self._message.message_id, self._now):
+        self._recent = recent_in(self._turns)
+        if await self._answered(self._message.message_id):
             raise TurnRepeated(self.chat_id)
         if dialogue.apart and wide:
             items = await dialogue.memory_driver.load(wide)
-        self._session = session = self._made(visit.record, items)
+        messages = (self._message,) if not visit.notes else await self._messages()
+        self._session = session = self._made(visit.record, items, messages)
         if visit.record is not None:
             dialogue.running[self._place.record] = visit
         self._outer = CURRENT.set(session)
@@ -127,14 +129,22 @@ class Turn:
         routed_by = user if "user_id" in of.scope and user else self.owner if "chat_id" in of.scope else memory
         return self._dialogue.memory_driver.key(routed_by, memory, of.name)
 
-    def _made(self, record: Record | None, items: dict[str, Item | None]) -> Session:
+    async def _answered(self, message_id: str | None) -> bool:
+        """Whether a turn before answered a message."""
+        if message_id is None:
+            return False
+        if not self._recent.may_have_had(message_id):
+            return self._recent.has(message_id, self._now)
+        return answered(message_id, await self._dialogue.turn_items(self._place), self._now)
+
+    def _made(self, record: Record | None, items: Mapping[str, Item | None], messages: tuple[Message, ...]) -> Session:
         dialogue = self._dialogue
         state = State(dialogue.driver.fresh_id()) if record is None else state_in(record)
         self._state = state
         ids = (state.session_id, self.chat_id, self._bot, self.id)
         repo = Repository(dialogue.registry, lambda: scope_of(self._message, ids, self._now), state, self.key_of)
         repo.preload(items, self._load)
-        conversation = Conversation(self.id, self._messages(), [])
+        conversation = Conversation(self.id, messages, [])
         visit = self._visit
         return dialogue.session_class(
             dialogue, self.chat_id, conversation, repo, lost=lambda: visit.lost, scene=self._scene
@@ -143,15 +153,14 @@ class Turn:
     async def _load(self, key: str) -> Item | None:
         return (await self._dialogue.memory_driver.load([key]))[key]
 
-    def _messages(self) -> tuple[Message, ...]:
-        if not self._visit.notes:
-            return (self._message,)
+    async def _messages(self) -> tuple[Message, ...]:
+        """The message, with those that waited and are answered together with it."""
         taken = [msgspec.msgpack.decode(note, type=Message) for note in self._visit.notes]
         known = {self._message.message_id} - {None}
         messages = [self._message]
         for message in taken:
             if message.message_id is None or (
-                message.message_id not in known and not repeated(self._turns, message.message_id, self._now)
+                message.message_id not in known and not await self._answered(message.message_id)
             ):
                 messages.append(message)
                 known.add(message.message_id)
@@ -175,13 +184,13 @@ class Turn:
         replies = [] if apology is None else [Reply(apology)]
         if self._visit.record is not None:
             with anyio.CancelScope(shield=True):
-                await self._written(self._change("lost", self._data, [self._turn_put(session)]), {}, None)
+                await self._written(self._change("lost", self._data, self._turn_puts(session)), {}, None)
         await self._dialogue.send_replies(self._place, self.id, self._message, replies)
 
     async def _save(self, session: Session, quits: str | None) -> None:
         repo, record = session.repo, self._visit.record
         before = None if record is None else record.data
-        puts = [self._turn_put(session), *self._outbox_put(session)]
+        puts = [*self._turn_puts(session), *self._outbox_put(session)]
         if quits is not None:
             data: bytes | None = _encoder.encode(State(session.id))
         else:
@@ -209,11 +218,10 @@ class Turn:
     def _change(self, quits: str | None, data: bytes | None, puts: Sequence[Put]) -> Change:
         return Change(f"turn-{self.id}", data, self._visit.record is None, puts, quits)
 
-    def _turn_put(self, session: Session) -> Put:
+    def _turn_puts(self, session: Session) -> list[Put]:
         now = self._dialogue.driver.now()
         ids = tuple(one.message_id for one in session._conversation.messages if one.message_id is not None)  # noqa: SLF001
-        turns = with_turn(self._turns, TurnEntry(self.id, now, ids))
-        return Put(self._place.turns, turns, owner=self._place.owner, expires=expires(self._turns, now))
+        return with_turn(self._place, self._turns, self._recent, TurnEntry(self.id, now, ids))
 
     def _outbox_put(self, session: Session) -> list[Put]:
         if not (self._dialogue.settings.outbox and session.replies):

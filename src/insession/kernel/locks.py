@@ -55,15 +55,22 @@ class Locks:
         """So often something was handed on: who asked before that, and has no future yet, asks again."""
         self._waiting: dict[str, dict[str, asyncio.Future[None] | None]] = {}
         """By lease, the tickets of this process in the order of their first question; None: it is asking."""
+        self._eager: set[str] = set()
+        """Those among them that may be next out of their order."""
         self._alarm: Alarm | None = None
         self._rings = NEVER
         """One alarm for the renewals of all: most locks are given back before it is their turn."""
 
     def look(self) -> None:
-        """Something was handed on somewhere: whoever waits asks again."""
+        """Something was handed on somewhere: whoever may be next asks again.
+
+        Of those that wait in order that is the first of this process: the store has them in the same order. If all
+        of them asked, each turn of a queue would cost as many questions as it is long.
+        """
         self.looks += 1
         for queue in self._waiting.values():
-            _wake(queue.values())
+            first = next(iter(queue))
+            _wake([future for ticket, future in queue.items() if ticket == first or ticket in self._eager])
 
     def handed_on(self, name: str, ticket: str | None) -> None:
         """It is this ticket's turn; if it is one of ours it asks at once."""
@@ -84,13 +91,16 @@ class Locks:
             return lock.error
         return LockLost(fence.lease if fence is not None else "?")
 
-    async def turn(self, name: str, ticket: str, until: float, looks: int) -> None:
+    async def turn(self, name: str, ticket: str, until: float, looks: int, *, eager: bool = False) -> None:
         """Wait until it may be this ticket's turn, at most until a time; ``looks`` were counted before it asked.
 
+        An ``eager`` one asks whenever something was handed on, the others when none of this process is before them.
         When its time is over all of this process that wait for the lease ask again, in their order: after this process
         has stood still their places in the queue may have run out, and they are given new ones.
         """
         queue = self._waiting.setdefault(name, {})
+        if eager:
+            self._eager.add(ticket)
         if self.looks != looks:
             queue.setdefault(ticket)
             return
@@ -108,6 +118,7 @@ class Locks:
         queue = self._waiting.get(name)
         if queue is not None:
             queue.pop(ticket, None)
+            self._eager.discard(ticket)
             if not queue:
                 del self._waiting[name]
 
@@ -262,7 +273,8 @@ class Lock:
             # A ticket with a note may be taken over; one without goes on waiting, come what may.
             again = terms.note is not None
             until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
-            await engine.locks.turn(self.name, self.ticket, until, looks)
+            eager = again or terms.displace or terms.permits > 1
+            await engine.locks.turn(self.name, self.ticket, until, looks, eager=eager)
 
     async def _asked(self, ask: Acquire) -> Any:
         if self._load is None:
