@@ -173,7 +173,15 @@ function S.acquire(args, place)
     node = args[place + 12]}
   if args[place + 6] == '1' then ask.note = args[place + 7] end
   local now = S.lease_now(num(args[place + 2]))
-  local lease = swept(lease_of(ask.lease), now)
+  local lease = lease_of(ask.lease)
+  if not lease and not ask.again then
+    -- Nobody holds it or waits: what nearly always is.
+    local token, till = S.next_number(), now + ask.ttl
+    keep(ask.lease, {holders = {{ticket = ask.ticket, token = token, ['until'] = till, void = false, notes = {}}},
+      queue = {}})
+    return {1, token, text_of(till), {}}
+  end
+  lease = swept(lease, now)
   local answer = acquired(lease, ask, now)
   -- The next in the queue may have asked before this one, which stood in its way.
   if answer[1] == 1 and #lease.queue > 0 and #lease.holders < ask.permits then S.handed_on = true end
@@ -200,6 +208,11 @@ function S.release(args, place)
   local name, ticket, now = args[place], args[place + 1], S.lease_now(num(args[place + 2]))
   local lease = lease_of(name)
   if not lease then return {3, 1, false} end
+  local holder = lease.holders[1]
+  if #lease.holders == 1 and #lease.queue == 0 and holder.ticket == ticket and #holder.notes == 0 then
+    S.drop_lease(name)
+    return {3, 1, false}
+  end
   lease = swept(lease, now)
   local answer
   if args[place + 3] == '1' and #lease.queue > 0 and holder_of(lease, ticket, now) then
