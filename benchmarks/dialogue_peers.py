@@ -40,14 +40,21 @@ async def of_aiogram(host: str, port: int, password: str) -> tuple[Turn, Callabl
     return turn, client.aclose
 
 
-async def of_agents(path: str) -> tuple[Turn, Callable[[], Awaitable[object]]]:
+async def of_agents(path: str, synchronous: str) -> tuple[Turn, Callable[[], Awaitable[object]]]:
     """What was said last, then what is said now: as a run of an agent does."""
     from agents import SQLiteSession
+
+    class Session(SQLiteSession):  # type: ignore[misc]
+        """Theirs, which leaves to SQLite how it waits for the disk: with FULL."""
+
+        def _configure_connection(self, connection: Any) -> None:
+            super()._configure_connection(connection)
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
 
     sessions: dict[int, Any] = {}
 
     async def turn(chat: int, number: int) -> None:
-        session = sessions.get(chat) or sessions.setdefault(chat, SQLiteSession(str(chat), path))
+        session = sessions.get(chat) or sessions.setdefault(chat, Session(str(chat), path))
         await session.get_items(limit=10)
         said = [{"role": role, "content": f"{number} {'x' * 30}"} for role in ("user", "assistant")]
         await session.add_items(said)
@@ -76,7 +83,7 @@ async def main(of: str, *where: str) -> None:
     if of == "aiogram":
         turn, close = await of_aiogram(where[0], int(where[1]), where[2])
     else:
-        turn, close = await of_agents(where[0])
+        turn, close = await of_agents(*where)
     print("ready", flush=True)
     for line in sys.stdin:
         print(await rate(turn, *json.loads(line)), flush=True)
