@@ -23,6 +23,7 @@ SCRIPTS = (
     "shared_interrupts",
     "shared_scaling",
     "tracking",
+    "dialogue",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -97,5 +97,5 @@ class NullStore:
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:  # noqa: ARG002
         return Page((), "null:0", "null:0")
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:  # noqa: ARG002
         return self._wakers.waker(types, leases=leases)

@@ -11,8 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from tests.servers.postgres import PostgresServer
-from tests.servers.postgres import running_server as running_postgres
+from tests.servers.postgres import PostgresServer, running_server
 from tests.servers.valkey import Valkey
 
 __all__ = ["PostgresServer", "Valkey", "bare", "cpu_seconds", "running_postgres", "running_valkey", "slow_flush"]
@@ -29,6 +28,13 @@ def running_valkey(*options: str) -> Iterator[Valkey]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for as long as the block, on a disk: in memory a commit would flush nothing."""
+    with running_server(in_memory=False) as server:
+        yield server
 
 
 async def bare(server: PostgresServer) -> asyncpg.Connection[asyncpg.Record]:

@@ -57,10 +57,10 @@ class Counted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
         self.batches += 1
         self.operations.update(map(type, operations))
-        answers: Sequence[Answer] = await self._store.apply(operations)
+        answers: Awaitable[Sequence[Answer]] = self._store.apply(operations)
         return answers
 
 

@@ -20,6 +20,7 @@ QUESTION = "Valkey: the engine, 32 callers and one, beside redis-py's asyncio cl
 CALLERS: Final = 32
 TOGETHER: Final = {"open": 1.6, "load": 2.2, "update": 2.0, "touch": 1.9, "end": 1.4, "mixed": 2.0}
 ALONE: Final = {"open": 0.7, "load": 0.85, "update": 0.85, "touch": 0.85, "end": 0.7}
+UPKEEP: Final = 100
 Rates = dict[str, list[float]]
 
 
@@ -42,8 +43,8 @@ class Peer:
         rate = await by_callers([partial(command, f"peer:{n}") for n in range(number)], self._callers)
         name = f"cmdstat_{verb.lower()}"
         after: Any = await self._client.info("commandstats")
-        # Ours writes with SET too, but not meanwhile.
-        assert after[name]["calls"] - before.get(name, {"calls": 0})["calls"] == number
+        # Ours uses both too, but for the engine's own upkeep not meanwhile.
+        assert number <= after[name]["calls"] - before.get(name, {"calls": 0})["calls"] <= number + UPKEEP
         return rate
 
     async def close(self) -> None:

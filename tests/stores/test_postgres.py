@@ -182,7 +182,7 @@ class TestWaking:
         here, there = await stores.open(pgbouncer=1), await stores.open()
         waker = there.waker({EventType.OPENED})
         await asyncio.sleep(0)
-        here._listening.tell = lambda _: None  # type: ignore[attr-defined]
+        here._listening.tell = lambda *_, **__: None  # type: ignore[attr-defined]
         await opened(here, session("one", Clock().now()))
         await asyncio.wait_for(waker.wait(), 10)
 

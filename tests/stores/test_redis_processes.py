@@ -43,6 +43,7 @@ class Inside:
         self.records = [record_of(id_of(key[1:]), raw) for key, raw in values.items() if key[:1] == b"s"]
         self.items = [item_of(key[1:].decode(), raw) for key, raw in values.items() if key[:1] == b"i"]
         self.sets = {key: value for key, value in values.items() if isinstance(value, dict)}
+        self.counted: bytes = values[b"m"]
 
     @classmethod
     async def of(cls, server: Valkey) -> Inside:
@@ -137,7 +138,7 @@ async def batches_of_processes(server: Valkey, processes: int, seconds: float, *
     stop.set()
     await worrying
     inside = await Inside.of(server)
-    inside.sets.pop(b"K")
+    assert all(f"\0{record.kind}\0".encode() in inside.counted for record in inside.records)
     leases = {key: inside.sets.pop(key, {}) for key in (b"L", b"U")}
     assert leases[b"L"].keys() == leases[b"U"].keys()
     assert inside.sets == inside.expected()

@@ -99,11 +99,11 @@ class DataType:
     version: int = 1
     upgrades: Mapping[int, Upgrade] = dataclasses.field(default_factory=dict)
     on_conflict: str = "retry"
+    wide: bool = dataclasses.field(init=False)
+    """Whether it outlives the session: a memory that neither the session nor the turn is in the scope of."""
 
-    @property
-    def wide(self) -> bool:
-        """Whether it outlives the session: a memory that neither the session nor the turn is in the scope of."""
-        return self.form is Form.MEMORY and not _PER_TURN.intersection(self.scope)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wide", self.form is Form.MEMORY and not _PER_TURN.intersection(self.scope))
 
     def default(self) -> Any:
         """New data; `InvalidInput` where a field has no default."""

@@ -17,10 +17,11 @@ from insession.kernel.engine import Engine
 from insession.kernel.ids import check_count
 from insession.kernel.kinds import Kind
 from insession.kernel.operations import Put, Refused
+from insession.kernel.record import Item
 from insession.kernel.tasks import Tasks
 from insession.kernel.urls import unknown
 
-from . import outbox
+from . import outbox, undoing
 from .data import REGISTRY, DataType, Form, Registry
 from .dialogs.intents import NAVIGATION
 from .driver import KIND, Change, Driver, Place, Policy, Visit
@@ -34,8 +35,8 @@ from .repository import State
 from .session import Session
 from .settings import MOST_UNDO, InvalidSetting, Send, Settings, settings_of
 from .standard import STANDARD
-from .turn import Turn, state_in, undo_key
-from .turns import TurnEntry, turns_in
+from .turn import Turn, state_in
+from .turns import TurnEntry, keys_of, turns_in
 
 _log: Final = logging.getLogger("insession.dialogue")
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -279,7 +280,7 @@ class Dialogue:
             before = await self._state_before(place, state, turns)
             if before is None:
                 return False
-            puts = [Put(undo_key(place.record, turn), None) for turn in state.undo[-turns:]]
+            puts = undoing.removed(place.record, state.undo[-turns:], ())
             change = Change(self.driver.fresh_change(), _encoder.encode(before), opens=False, puts=puts, touch=False)
             if isinstance(await visit.finish(change), Refused):
                 raise TurnConflict(place.chat_id)
@@ -297,14 +298,18 @@ class Dialogue:
     async def _state_before(self, place: Place, state: State, turns: int) -> State | None:
         if len(state.undo) < turns:
             return None
-        key = undo_key(place.record, state.undo[-turns])
-        item = (await self.driver.load([key]))[key]
-        return None if item is None else msgspec.msgpack.decode(item.data, type=State)
+        first = state.undo[-turns]
+        key = undoing.key_of(place.record, first)
+        data = undoing.data_before(first, (await self.driver.load([key]))[key])
+        return None if data is None else msgspec.msgpack.decode(data, type=State)
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
         """The last 100 turns of a chat, of at most a day, oldest first. See `undo` for how a chat is named."""
-        key = f"{self._place_of(chat).home}/turns"
-        return turns_in((await self.driver.load([key]))[key], self.driver.now())
+        return turns_in(await self.turn_items(self._place_of(chat)), self.driver.now())
+
+    async def turn_items(self, place: Place) -> list[Item | None]:
+        """All that a chat remembers of its turns."""
+        return list((await self.driver.load(keys_of(place))).values())
 
     def _place_of(self, chat: Message | str) -> Place:
         if isinstance(chat, str):

@@ -31,6 +31,10 @@ class Place(msgspec.Struct, frozen=True):
     """The id of the record of the chat's session."""
     home: str
     """An id in the same partition that no session has: what outlives the session lies under it."""
+    lease: str
+    """The name of the lease of its turns."""
+    turns: str
+    """The key of what it remembers of its last turns."""
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -31,13 +31,14 @@ from insession.kernel.operations import (
     Release,
 )
 from insession.kernel.record import Item, Record, State
+from insession.kernel.terms import Terms, terms
 from insession.kernel.urls import chosen_store, sealed
 
 from .driver import Change, Place, Policy
 from .errors import ChatBusy, TurnLost, TurnMerged, TurnReplaced
 from .messages import digest
 
-_MOST_PLACES: Final = 4_096
+_MOST_PLACES: Final = 1_024
 _ASKED: Final = (Load, Commit, Acquire, Release, End)
 
 
@@ -70,6 +71,7 @@ class EngineDriver:
         self.most_data: int = self.engine.most_data
         self.immediate: bool = False
         self._opened = False
+        self._policy: Policy | None = None
         self._places: dict[tuple[str, str], Place] = {}
 
     async def open(self) -> None:
@@ -94,7 +96,8 @@ class EngineDriver:
     def _place(self, chat_id: str, owner: str) -> Place:
         indexed = self.owner(owner)
         record = named_id(self.kind.name, indexed, chat_id, by_kind=False)
-        return Place(chat_id, indexed, record, record[:4] + digest("home", record)[4:])
+        home = record[:4] + digest("home", record)[4:]
+        return Place(chat_id, indexed, record, home, f"{record}/turn", f"{home}/turns")
 
     def key(self, routed_by: str, digits: str, name: str) -> str:
         return f"{route(self.owner(routed_by))}{digits[4:]}/{name}"
@@ -103,7 +106,21 @@ class EngineDriver:
         return self.engine.owner_of(self.kind.name, owner)
 
     def visit(self, place: Place, keys: Sequence[str], policy: Policy) -> EngineVisit:
-        return EngineVisit(self, place, keys, policy)
+        if policy is not self._policy:
+            self._policy, self._terms = policy, self._terms_of(policy)
+        return EngineVisit(self, place, keys, self._terms)
+
+    def _terms_of(self, policy: Policy) -> Terms:
+        return terms(
+            self.engine.most_data,
+            ttl=policy.ttl,
+            wait=policy.wait,
+            queue=policy.queue,
+            displace=policy.displace,
+            note=policy.note,
+            take=policy.take,
+            cancel=policy.cancel,
+        )
 
     async def load(self, keys: Sequence[str]) -> dict[str, Item | None]:
         loaded: Loaded = await self.engine._ask(Load(tuple(keys)))  # noqa: SLF001 - see `_ask`
@@ -136,22 +153,12 @@ class EngineDriver:
 class EngineVisit:
     """A chat under its lease, on an engine."""
 
-    def __init__(self, driver: EngineDriver, place: Place, keys: Sequence[str], policy: Policy) -> None:
+    def __init__(self, driver: EngineDriver, place: Place, keys: Sequence[str], of: Terms) -> None:
         self._driver = driver
         self._place = place
         self._keys = keys
         self._why: InsessionError | None = None
-        self._lock: Lock = driver.engine.lock(
-            f"{place.record}/turn",
-            ttl=policy.ttl,
-            wait=policy.wait,
-            queue=policy.queue,
-            displace=policy.displace,
-            note=policy.note,
-            take=policy.take,
-            cancel=policy.cancel,
-            load=Load((place.record, *keys)),
-        )
+        self._lock: Lock = Lock(driver.engine, place.lease, of, Load((place.record, *keys)))
 
     async def __aenter__(self) -> Self:
         lock = self._lock

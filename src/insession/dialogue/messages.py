@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -66,12 +67,8 @@ class Reply(msgspec.Struct, frozen=True):
 
 def digest(*parts: str) -> str:
     """32 hexadecimal digits of BLAKE2b (RFC 7693) over the parts, each after its length, so that none runs together."""
-    made = blake2b(digest_size=16)
-    for part in parts:
-        encoded = part.encode()
-        made.update(len(encoded).to_bytes(4, "big"))
-        made.update(encoded)
-    return made.hexdigest()
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def chat_of(message: Message, bot: str) -> str:
@@ -80,7 +77,12 @@ def chat_of(message: Message, bot: str) -> str:
         return check_text(message.chat_id, "chat_id")
     if message.user_id is None:
         raise InvalidInput("chat_id", "is missing; give it, or user_id, of which it is computed")
-    return digest("chat", message.platform, check_text(message.user_id, "user_id"), bot)
+    return _chat(message.platform, check_text(message.user_id, "user_id"), bot)
+
+
+@lru_cache(maxsize=1_024)
+def _chat(platform: str, user_id: str, bot: str) -> str:
+    return digest("chat", platform, user_id, bot)
 
 
 def check_said(text: object, field: str = "text") -> str:

@@ -14,6 +14,7 @@ from insession.kernel.record import Item
 from .data import DataType, Form, Ref, Registry, Stored
 from .errors import DataLost, NotAdopted
 from .scope import Scope, memory_id
+from .undoing import Undoable
 
 T = TypeVar("T")
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -27,7 +28,7 @@ class State(msgspec.Struct, array_like=True):
     session_id: str
     positions: dict[str, Stored] = {}
     data: dict[str, Stored] = {}
-    undo: tuple[str, ...] = ()
+    undo: tuple[Undoable, ...] = ()
 
 
 def encoded(state: State, most: int) -> bytes:
@@ -186,7 +187,7 @@ class Repository:
             del self._kept[kept.identity]
             self._let_go(kept.data)
 
-    def saved(self, undo: tuple[str, ...]) -> State:
+    def saved(self) -> State:
         """The state of the session as it is to be saved: what is reachable, and nothing else."""
         data = dict(self.state.data)
         waiting = [kept for kept in self._kept.values() if not kept.type.wide]
@@ -199,7 +200,7 @@ class Repository:
                 if encoded.data != kept.base:
                     data[kept.identity] = encoded
             waiting = [one for one in self._kept.values() if not one.type.wide and one.identity not in done]
-        return State(self.state.session_id, self.positions, self._reachable(data), undo)
+        return State(self.state.session_id, self.positions, self._reachable(data), self.state.undo)
 
     def memories(self) -> list[tuple[Kept, Stored]]:
         """The wide memories that have changed, with what is to be stored."""

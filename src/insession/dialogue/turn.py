@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from insession.kernel.codec import encode
 from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
 
-from . import outbox
+from . import outbox, undoing
 from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
 from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
@@ -23,7 +23,7 @@ from .messages import Message, Reply, chat_of, checked, digest
 from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
-from .turns import LONGEST, TurnEntry, repeated, with_turn
+from .turns import TurnEntry, answered, recent_in, with_turn
 
 if TYPE_CHECKING:
     from .dialogue import Dialogue
@@ -58,9 +58,8 @@ class Turn:
     async def __aenter__(self) -> Session:
         dialogue = self._dialogue
         place = self._place = dialogue.driver.place(self.chat_id, self.owner)
-        self._turns_key = f"{place.home}/turns"
         wide = self._declared()
-        keys = [self._turns_key] if dialogue.apart else [self._turns_key, *wide]
+        keys = [place.turns] if dialogue.apart else [place.turns, *wide]
         self._visit = dialogue.driver.visit(place, keys, self._policy())
         await self._visit.__aenter__()
         try:
@@ -88,17 +87,20 @@ class Turn:
             CURRENT.reset(self._outer)
             session.repo.close()
             session._over = True  # noqa: SLF001 - the session is the turn's
+            del self._session  # which leads back here: nothing of a turn waits for the collector
         return None
 
     async def _begun(self, wide: list[str]) -> Session:
         dialogue, visit = self._dialogue, self._visit
-        items = dict(visit.items)
-        self._turns = items.pop(self._turns_key)
-        if repeated(self._turns, self._message.message_id, self._now):
+        items = visit.items
+        self._turns = items[self._place.turns]
+        self._recent = recent_in(self._turns)
+        if await self._answered(self._message.message_id):
             raise TurnRepeated(self.chat_id)
         if dialogue.apart and wide:
             items = await dialogue.memory_driver.load(wide)
-        self._session = session = self._made(visit.record, items)
+        messages = (self._message,) if not visit.notes else await self._messages()
+        self._session = session = self._made(visit.record, items, messages)
         if visit.record is not None:
             dialogue.running[self._place.record] = visit
         self._outer = CURRENT.set(session)
@@ -124,14 +126,22 @@ class Turn:
         routed_by = user if "user_id" in of.scope and user else self.owner if "chat_id" in of.scope else memory
         return self._dialogue.memory_driver.key(routed_by, memory, of.name)
 
-    def _made(self, record: Record | None, items: dict[str, Item | None]) -> Session:
+    async def _answered(self, message_id: str | None) -> bool:
+        """Whether a turn before answered a message."""
+        if message_id is None:
+            return False
+        if not self._recent.may_have_had(message_id):
+            return self._recent.has(message_id, self._now)
+        return answered(message_id, await self._dialogue.turn_items(self._place), self._now)
+
+    def _made(self, record: Record | None, items: Mapping[str, Item | None], messages: tuple[Message, ...]) -> Session:
         dialogue = self._dialogue
         state = State(dialogue.driver.fresh_id()) if record is None else state_in(record)
-        self._undo = state.undo
+        self._state = state
         ids = (state.session_id, self.chat_id, self._bot, self.id)
         repo = Repository(dialogue.registry, lambda: scope_of(self._message, ids, self._now), state, self.key_of)
         repo.preload(items, self._load)
-        conversation = Conversation(self.id, self._messages(), [])
+        conversation = Conversation(self.id, messages, [])
         visit = self._visit
         return dialogue.session_class(
             dialogue, self.chat_id, conversation, repo, lost=lambda: visit.lost, scene=self._scene
@@ -140,13 +150,14 @@ class Turn:
     async def _load(self, key: str) -> Item | None:
         return (await self._dialogue.memory_driver.load([key]))[key]
 
-    def _messages(self) -> tuple[Message, ...]:
+    async def _messages(self) -> tuple[Message, ...]:
+        """The message, with those that waited and are answered together with it."""
         taken = [msgspec.msgpack.decode(note, type=Message) for note in self._visit.notes]
         known = {self._message.message_id} - {None}
         messages = [self._message]
         for message in taken:
             if message.message_id is None or (
-                message.message_id not in known and not repeated(self._turns, message.message_id, self._now)
+                message.message_id not in known and not await self._answered(message.message_id)
             ):
                 messages.append(message)
                 known.add(message.message_id)
@@ -170,42 +181,44 @@ class Turn:
         replies = [] if apology is None else [Reply(apology)]
         if self._visit.record is not None:
             with anyio.CancelScope(shield=True):
-                await self._written(self._change("lost", self._data, [self._turn_put(session)]), {}, None)
+                await self._written(self._change("lost", self._data, self._turn_puts(session)), {}, None)
         await self._dialogue.send_replies(self._place, self.id, self._message, replies)
 
     async def _save(self, session: Session, quits: str | None) -> None:
         repo, record = session.repo, self._visit.record
         before = None if record is None else record.data
-        state = State(session.id) if quits is not None else repo.saved(repo.state.undo)
-        data = encoded(state, self._dialogue.driver.most_data)
-        memories = repo.memories()
-        puts = [self._turn_put(session), *self._outbox_put(session)]
-        if data != before and quits is None and self._dialogue.settings.undo:
-            # A turn that went back is none to go back to.
-            if not repo.restored:
-                state.undo = (*repo.state.undo, self.id)[-self._dialogue.settings.undo :]
-            puts += self._undo_puts(before, state)
-            data = _encoder.encode(state)
-        change = self._change(quits, None if data == before else data, puts)
-        await self._written(
-            change, {self.key_of(kept.type, _digits(kept)): (kept, new) for kept, new in memories}, repo
-        )
+        puts = [*self._turn_puts(session), *self._outbox_put(session)]
+        if quits is not None:
+            data: bytes | None = _encoder.encode(State(session.id))
+        else:
+            state = repo.saved()
+            data = self._changed(repo, state, before, puts)
+        memories = {self.key_of(kept.type, _digits(kept)): (kept, new) for kept, new in repo.memories()}
+        await self._written(self._change(quits, data, puts), memories, repo)
+
+    def _changed(self, repo: Repository, state: State, before: bytes | None, puts: list[Put]) -> bytes | None:
+        """The session's new data, None if it is as it was; with what it was before, for undo."""
+        if before is not None and state == self._state:
+            return None
+        most, record = self._dialogue.settings.undo, self._place.record
+        # A turn that went back is none to go back to.
+        if most and not repo.restored:
+            state.undo = undoing.with_turn(state.undo, self.id, most)
+            puts.append(
+                undoing.before(
+                    record, state.undo[-1], _encoder.encode(State(state.session_id)) if before is None else before
+                )
+            )
+        puts += undoing.removed(record, self._state.undo, state.undo)
+        return encoded(state, self._dialogue.driver.most_data)
 
     def _change(self, quits: str | None, data: bytes | None, puts: Sequence[Put]) -> Change:
         return Change(f"turn-{self.id}", data, self._visit.record is None, puts, quits)
 
-    def _undo_puts(self, before: bytes | None, new: State) -> list[Put]:
-        """What the session's data was before this turn, under the turn's id; what is too old to be undone goes."""
-        record = self._place.record
-        kept = _encoder.encode(State(new.session_id)) if before is None else before
-        added = [Put(undo_key(record, self.id), kept)] if self.id in new.undo else []
-        return [*added, *(Put(undo_key(record, turn), None) for turn in self._undo if turn not in new.undo)]
-
-    def _turn_put(self, session: Session) -> Put:
+    def _turn_puts(self, session: Session) -> list[Put]:
         now = self._dialogue.driver.now()
         ids = tuple(one.message_id for one in session._conversation.messages if one.message_id is not None)  # noqa: SLF001
-        turns = with_turn(self._turns, TurnEntry(self.id, now, ids))
-        return Put(self._turns_key, turns, owner=self._place.owner, expires=now + LONGEST)
+        return with_turn(self._place, self._turns, self._recent, TurnEntry(self.id, now, ids))
 
     def _outbox_put(self, session: Session) -> list[Put]:
         if not (self._dialogue.settings.outbox and session.replies):
@@ -216,7 +229,7 @@ class Turn:
 
     async def _written(self, change: Change, memories: dict[str, tuple[Kept, Stored]], repo: Repository | None) -> None:
         """Write the turn; what another chat changed meanwhile is merged where the turn said how."""
-        puts = {key: self._memory_put(key, kept, stored) for key, (kept, stored) in memories.items()}
+        puts = {key: self._memory_put(key, *memories[key]) for key in memories}
         for _ in range(MERGES):
             refused = await self._tried(change, list(puts.values()))
             if refused is None:
@@ -261,7 +274,7 @@ class Turn:
             if refused is not None:
                 return refused
             memories.clear()
-        answer = await self._visit.finish(replace(change, puts=[*change.puts, *memories]))
+        answer = await self._visit.finish(replace(change, puts=[*change.puts, *memories]) if memories else change)
         return answer if isinstance(answer, Refused) else None
 
 
@@ -271,11 +284,6 @@ def state_in(record: Record) -> State:
         return _state.decode(record.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataUnreadable(record.id, getattr(record.data, "problem", None) or str(error)) from None
-
-
-def undo_key(record: str, turn: str) -> str:
-    """Where the state before a turn lies."""
-    return f"{record}/undo/{turn}"
 
 
 def _digits(kept: Kept) -> str:

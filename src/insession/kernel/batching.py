@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
 from insession.errors import OutcomeUnknown, Overloaded, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.contract import Store
-from insession.kernel.operations import Answer, Commit, End, Operation, Refused, Why
+from insession.kernel.operations import Answer, Commit, End, Ends, Operation, Refused, Why
 
 MOST_WAITING: Final = 10_000
 WORTH_HALVING: Final = 16
@@ -27,10 +28,14 @@ _Entry = tuple[asyncio.Future[Any], tuple[Operation, ...]]
 
 
 class Batcher:
-    """The queue between the callers of one engine and its store."""
+    """The queue between the callers of one engine and its store.
+
+    ``ended`` is told of every ending that the store answered, whether or not its caller still waits.
+    """
 
     __slots__ = (
         "_closed",
+        "_ended",
         "_loop",
         "_scheduled",
         "_store",
@@ -42,15 +47,16 @@ class Batcher:
         "sent",
     )
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ended: Callable[[End, Ends], None] | None = None) -> None:
         self._store = store
+        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Entry] = deque()
         self._urgent: deque[_Entry] = deque()
         self._scheduled = False
         self._under_way = 0
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self.batches: int = 0
         self.sent: int = 0
 
@@ -95,9 +101,17 @@ class Batcher:
         self._under_way += 1
         self.batches += 1
         self.sent += len(operations)
-        task = self._loop.create_task(self._run(entries, operations))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        try:
+            answers = self._store.apply(operations)
+        except Exception as error:
+            answers = self._loop.create_future()
+            answers.set_exception(error)
+        if isinstance(answers, asyncio.Future):
+            # No task for the most frequent case: nothing is to be done but to wait for the answer.
+            self._tasks.add(answers)
+            answers.add_done_callback(partial(self._arrived, entries))
+        else:
+            self._start(entries, answers)
         if self._waiting or self._urgent:
             self._leave()
 
@@ -114,9 +128,24 @@ class Batcher:
                     operations += entry[1]
         return entries, operations
 
-    async def _run(self, entries: list[_Entry], operations: list[Operation]) -> None:
+    def _arrived(self, entries: list[_Entry], answers: asyncio.Future[Sequence[Answer]]) -> None:
+        self._tasks.discard(answers)
+        if answers.cancelled() or answers.exception() is not None:
+            self._start(entries, answers)
+            return
+        self._under_way -= 1
+        self._answer(entries, answers.result())
+        if self._waiting or self._urgent:
+            self._leave()
+
+    def _start(self, entries: list[_Entry], answers: Awaitable[Sequence[Answer]]) -> None:
+        task = self._loop.create_task(self._run(entries, answers))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, entries: list[_Entry], asked: Awaitable[Sequence[Answer]]) -> None:
         try:
-            answers = await self._store.apply(operations)
+            answers = await asked
         except OutcomeUnknown as error:
             await self._again(entries, error)
         except StoreFull as error:
@@ -127,11 +156,22 @@ class Batcher:
         except Exception as error:
             await self._one_by_one(entries, error)
         else:
-            _answer(entries, answers)
+            self._answer(entries, answers)
         finally:
             self._under_way -= 1
             if self._waiting or self._urgent:
                 self._leave()
+
+    def _answer(self, entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
+        place = 0
+        for future, group in entries:
+            mine = answers[place : place + len(group)]
+            place += len(group)
+            for operation, answer in zip(group, mine, strict=True):
+                if type(answer) is Ends and self._ended is not None:
+                    self._ended(cast("End", operation), answer)
+            if not future.done():
+                future.set_result(mine[0] if len(group) == 1 else mine)
 
     async def _one_by_one(self, entries: list[_Entry], error: Exception) -> None:
         """A batch that failed as a whole: its operations alone, so that one bad one fails no neighbour."""
@@ -140,7 +180,7 @@ class Batcher:
             return
         for entry in entries:
             try:
-                _answer([entry], await self._store.apply(entry[1]))
+                self._answer([entry], await self._store.apply(entry[1]))
             except Exception as alone:
                 _fail([entry], alone)
 
@@ -159,7 +199,7 @@ class Batcher:
             if any(map(_unsure, group, mine)):
                 _fail([(future, group)], error)
             else:
-                _answer([(future, group)], mine)
+                self._answer([(future, group)], mine)
 
 
 def _marked(operation: Operation) -> Operation:
@@ -171,15 +211,6 @@ def _unsure(operation: Operation, answer: Answer) -> bool:
     if isinstance(operation, Commit):
         return isinstance(answer, Refused) and answer.why not in _SURE
     return isinstance(operation, End) and operation.pick.index != "id"
-
-
-def _answer(entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
-    place = 0
-    for future, group in entries:
-        number = len(group)
-        if not future.done():
-            future.set_result(answers[place] if number == 1 else answers[place : place + number])
-        place += number
 
 
 def _fail(entries: Iterable[_Entry], error: Exception) -> None:

@@ -138,12 +138,14 @@ class Changing(Life):
         before = NEVER if handle is None else rules.life_before(handle.record)
         if self._following.works_for(session_id):
             self._following.enders[how.change] = asyncio.current_task()
+        end = commands.end_one(session_id, how, before)
         try:
-            answer = await self._ask(commands.end_one(session_id, how, before))
+            answer = await self._ask(end)
+            if isinstance(answer, Ends) and End in self._immediate:
+                self._following.answered(end, answer)  # of a batch it has been told already
         finally:
             self._following.enders.pop(how.change, None)
         if isinstance(answer, Ends):
-            self._following.ended_by(session_id, how, answer.versions[0])
             if handle is not None:
                 handle._learn(rules.ended(handle.record, how, answer.versions[0]))
             return True

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from insession.kernel.events import EventType, Page
@@ -32,13 +32,22 @@ from insession.kernel.record import Record
 class Waker:
     """A sticky signal: `wait` returns at once if `set` was called since the last `wait` returned."""
 
-    __slots__ = ("__weakref__", "_future", "_set", "leases", "types")
+    __slots__ = ("__weakref__", "_future", "_onward", "_set", "answered", "leases", "types")
 
-    def __init__(self, types: Collection[EventType], *, leases: bool = False) -> None:
+    def __init__(
+        self, types: Collection[EventType], *, leases: bool = False, onward: Callable[[str], str] | None = None
+    ) -> None:
         self.types: frozenset[EventType] = frozenset(types)
         self.leases: bool = leases
+        self.answered: bool = onward is not None
+        """Whether it is not set for what answers tell, see `Store.waker`."""
+        self._onward = onward
         self._set = False
         self._future: asyncio.Future[None] | None = None
+
+    def onward(self, cursor: str) -> str:
+        """Where its owner reads on who read up to a cursor: behind what answers have told since."""
+        return cursor if self._onward is None else self._onward(cursor)
 
     def set(self) -> None:
         """Wake whoever waits, or the next who will. Called on the loop's thread."""
@@ -67,17 +76,26 @@ class Wakers:
         self.wanted: frozenset[EventType] = frozenset()
         """Every type that somebody waits for, or did when the last waker was made."""
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(
+        self, types: Collection[EventType], *, leases: bool = False, onward: Callable[[str], str] | None = None
+    ) -> Waker:
         """Make one; it is forgotten when nobody holds it."""
-        waker = Waker(types, leases=leases)
+        waker = Waker(types, leases=leases, onward=onward)
         self._wakers.add(waker)
         self.wanted = frozenset().union(*(one.types for one in self._wakers))
         return waker
 
-    def set(self, types: Collection[EventType] | None = None, *, leases: bool = False) -> None:
-        """Set those that wait for one of these types (None: every one) or for leases."""
+    def set(self, types: Collection[EventType] | None = None, *, leases: bool = False, answered: bool = False) -> None:
+        """Set those that wait for one of these types (None: every one) or for leases.
+
+        ``answered``: answers tell all of these types that they can tell.
+        """
         for waker in self._wakers:
-            if types is None or (leases and waker.leases) or not waker.types.isdisjoint(types):
+            if (
+                types is None
+                or (leases and waker.leases)
+                or not (waker.types.isdisjoint(types) or (answered and waker.answered))
+            ):
                 waker.set()
 
 
@@ -100,8 +118,11 @@ class Store(Protocol):
     async def now(self) -> float:
         """The store's clock: what deadlines are judged by, in seconds since the epoch."""
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        """Apply a batch: one trip for each partition concerned. The answers come in the order of the operations."""
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
+        """Apply a batch: one trip for each partition concerned. The answers come in the order of the operations.
+
+        A store that can send at once does so, and gives a future; others are coroutines.
+        """
 
     def apply_now(self, operation: Operation) -> Answer:
         """Like `apply` of one operation whose type is in `immediate`; called on the loop's thread."""
@@ -117,9 +138,14 @@ class Store(Protocol):
         says trimmed. `InvalidInput` names ``cursor`` where it is malformed.
         """
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         """A waker that is set after an event of these types became visible, or (``leases``) a lease was handed on.
 
         By anyone, in any process. It may be set for nothing and must miss nothing that became visible
         after this call. It is forgotten when nobody holds it.
+
+        ``answered``: whoever waits with it takes the endings of one id from the answers of `apply`, all of them and
+        before anybody else gets these. So it need not be set for them, and what `Waker.onward` says may pass them; a
+        store that does nothing of that sets it as any other. Not told by answers, and never passed: an ending of a
+        session that owes work, of a kind that begins with ``~``, and any that is a consequence of something else.
         """

@@ -34,11 +34,12 @@ from insession.kernel.operations import (
 from insession.kernel.record import NODE_KIND, Record, State
 from insession.kernel.session import Session
 from insession.kernel.streams import EventStream
+from insession.kernel.terms import terms
 from insession.kernel.upkeep import Upkeep
 from insession.kernel.urls import unknown
 
 _NO_DATA: Final = encode({})
-_LOCK_OPTIONS: Final = frozenset(inspect.signature(Lock).parameters) - {"engine", "name"}
+_LOCK_OPTIONS: Final = frozenset(inspect.signature(terms).parameters) - {"most_note"} | {"load"}
 MOST_PAGE: Final = 1_000
 
 
@@ -301,7 +302,8 @@ class Engine(Upkeep):
         for option in options:
             if option not in _LOCK_OPTIONS:
                 raise InvalidInput(option, unknown("option", option, _LOCK_OPTIONS))
-        return Lock(self, name, **options)
+        load = options.pop("load", None)
+        return Lock(self, name, terms(self.most_data, **options), load)
 
     def owner_of(self, kind: str, owner: str) -> str:
         """An owner as the records of a kind name it: of a secret one the keyed digest."""

@@ -27,7 +27,7 @@ from insession.errors import (
 from insession.kernel.events import ENDINGS, FOLLOWED, Event
 from insession.kernel.followers import Followers
 from insession.kernel.ids import check_seconds
-from insession.kernel.operations import Ending, Ends
+from insession.kernel.operations import End, Ending, Ends
 from insession.kernel.record import Outcome, Record, State
 from insession.kernel.rules import worse
 from insession.kernel.session import Session, as_this_life, ended_error
@@ -74,7 +74,7 @@ class Following:
 
     async def begin(self) -> str:
         """Where following begins: what ends after this call is heard."""
-        self._waker = self._engine.store.waker(FOLLOWED, leases=True)
+        self._waker = self._engine.store.waker(FOLLOWED, leases=True, answered=True)
         return (await self._engine.store.events(None, 0, FOLLOWED)).cursor
 
     async def follow(self, cursor: str) -> None:
@@ -82,7 +82,7 @@ class Following:
         engine = self._engine
         while True:
             try:
-                page = await engine.store.events(cursor, PAGE, FOLLOWED)
+                page = await engine.store.events(self._waker.onward(cursor), PAGE, FOLLOWED)
             except StoreError as error:
                 _log.warning("the log cannot be read: %s", error)
                 await engine.clock.sleep(RETRY)
@@ -215,13 +215,20 @@ class Following:
             state, own = State(event.type.value), self.enders.get(event.change)
             self._end_handles(event.id, state, event.reason, event.version, event.time, event.change, own)
 
-    def ended_by(self, session_id: str, how: Ending, version: int) -> None:
-        """Take over an ending that this process made."""
+    def answered(self, end: End, ends: Ends) -> None:
+        """Take over the ending of one id that this process made: nobody needs to read it in the log.
+
+        Called before the answer reaches its caller, who may have gone.
+        """
+        how = end.ending
+        if end.pick.index != "id":
+            return
         if self.followers:
-            self.followers.tell(None, (session_id,), how.state, how.reason, how.at)
-        if session_id in self._handles or session_id in self._works or session_id in self._waits:
-            own = asyncio.current_task()
-            self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
+            self.followers.tell(None, ends.ids, how.state, how.reason, how.at)
+        for session_id, version in zip(ends.ids, ends.versions, strict=True):
+            if session_id in self._handles or session_id in self._works or session_id in self._waits:
+                own = self.enders.get(how.change)
+                self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""

@@ -131,14 +131,14 @@ class Life:
         self._slice = commands.SLICE_NOW if End in store.immediate else commands.SLICE
         self._step = self._given_sweep or self._slice
         self._read_now = store.record_now if Load in store.immediate else _not_now
-        self.batcher = Batcher(store)
+        self._following = Following(engine)
+        self.batcher = Batcher(store, self._following.answered)
         self.items = Items(engine)
         self.locks = Locks(engine)
         self._tasks = Tasks()
         self._spawn = self._tasks.spawn
         self._reaper = Reaper(engine)
         self._recovery = Recovery(engine)
-        self._following = Following(engine)
 
     async def _exit(self) -> None:
         try:
@@ -150,6 +150,7 @@ class Life:
             self._is_open = False
             # From now on every question goes to the batcher, which takes no more.
             self._immediate, self._read_now = frozenset(), _not_now
+            self.locks.close()
             try:
                 await self._tasks.close()
                 await self.batcher.close()

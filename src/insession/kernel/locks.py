@@ -15,15 +15,13 @@ from insession.errors import (
     ConfigurationError,
     Displaced,
     InsessionError,
-    InvalidInput,
     LeaseError,
     LockLost,
     LockTimeout,
 )
-from insession.kernel.batching import MOST_WAITING
 from insession.kernel.clock import Alarm
 from insession.kernel.events import Event
-from insession.kernel.ids import check_count, check_seconds, check_text
+from insession.kernel.ids import check_text
 from insession.kernel.operations import (
     Acquire,
     Fence,
@@ -38,12 +36,13 @@ from insession.kernel.operations import (
     Waiting,
     Why,
 )
+from insession.kernel.record import NEVER
+from insession.kernel.terms import Terms
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
 
 _log: Final = logging.getLogger("insession.locks")
-MOST_PERMITS: Final = 10_000
 
 
 class Locks:
@@ -56,12 +55,22 @@ class Locks:
         """So often something was handed on: who asked before that, and has no future yet, asks again."""
         self._waiting: dict[str, dict[str, asyncio.Future[None] | None]] = {}
         """By lease, the tickets of this process in the order of their first question; None: it is asking."""
+        self._eager: set[str] = set()
+        """Those among them that may be next out of their order."""
+        self._alarm: Alarm | None = None
+        self._rings = NEVER
+        """One alarm for the renewals of all: most locks are given back before it is their turn."""
 
     def look(self) -> None:
-        """Something was handed on somewhere: whoever waits asks again."""
+        """Something was handed on somewhere: whoever may be next asks again.
+
+        Of those that wait in order that is the first of this process: the store has them in the same order. If all
+        of them asked, each turn of a queue would cost as many questions as it is long.
+        """
         self.looks += 1
         for queue in self._waiting.values():
-            _wake(queue.values())
+            first = next(iter(queue))
+            _wake([future for ticket, future in queue.items() if ticket == first or ticket in self._eager])
 
     def handed_on(self, name: str, ticket: str | None, *, taken: bool = False) -> None:
         """It is this ticket's turn; if it is one of ours it asks at once. ``taken``: so do all others."""
@@ -85,13 +94,16 @@ class Locks:
             return lock.error
         return LockLost(fence.lease if fence is not None else "?")
 
-    async def turn(self, name: str, ticket: str, until: float, looks: int) -> None:
+    async def turn(self, name: str, ticket: str, until: float, looks: int, *, eager: bool = False) -> None:
         """Wait until it may be this ticket's turn, at most until a time; ``looks`` were counted before it asked.
 
+        An ``eager`` one asks whenever something was handed on, the others when none of this process is before them.
         When its time is over all of this process that wait for the lease ask again, in their order: after this process
         has stood still their places in the queue may have run out, and they are given new ones.
         """
         queue = self._waiting.setdefault(name, {})
+        if eager:
+            self._eager.add(ticket)
         if self.looks != looks:
             queue.setdefault(ticket)
             return
@@ -106,10 +118,37 @@ class Locks:
 
     def leave(self, name: str, ticket: str) -> None:
         """This ticket waits no more."""
-        queue = self._waiting.get(name, {})
-        queue.pop(ticket, None)
-        if not queue:
-            self._waiting.pop(name, None)
+        queue = self._waiting.get(name)
+        if queue is not None:
+            queue.pop(ticket, None)
+            self._eager.discard(ticket)
+            if not queue:
+                del self._waiting[name]
+
+    def hold(self, lock: Lock, renewal: float) -> None:
+        """Keep a lock, and renew it at a time unless it was given back by then."""
+        self.held[lock.ticket] = lock
+        lock.renewal = renewal
+        if renewal < self._rings:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._rings = renewal
+            self._alarm = self._engine.clock.alarm(renewal, self._renew)
+
+    def close(self) -> None:
+        """Leave no alarm behind, unless a lock is held still, which runs out then."""
+        if self._alarm is not None and not self.held:
+            self._alarm.cancel()
+
+    def _renew(self) -> None:
+        self._rings = NEVER
+        now = self._engine.clock.now()
+        for lock in list(self.held.values()):
+            if lock.renewal <= now:
+                lock.renew()
+        for lock in self.held.values():
+            if lock.renewal < self._rings:
+                self.hold(lock, lock.renewal)
 
 
 class Lock:
@@ -122,58 +161,27 @@ class Lock:
     """
 
     __slots__ = (
-        "_alarm",
-        "_cancel",
         "_engine",
         "_load",
-        "_options",
         "_scope",
+        "_terms",
         "_token",
         "error",
         "loaded",
         "name",
         "notes",
+        "renewal",
         "ticket",
         "ttl",
         "until",
-        "wait",
     )
 
-    def __init__(
-        self,
-        engine: Engine,
-        name: str,
-        *,
-        ttl: float = 30.0,
-        wait: float | None = 30.0,
-        permits: int = 1,
-        queue: int | None = None,
-        note: bytes | None = None,
-        displace: bool = False,
-        grace: float = 1.0,
-        take: bool = False,
-        load: Load | None = None,
-        cancel: bool = True,
-    ) -> None:
+    def __init__(self, engine: Engine, name: str, terms: Terms, load: Load | None = None) -> None:
         self._engine = engine
         self.name: str = check_text(name, "name")
-        self.ttl: float = check_seconds(ttl, "ttl", least=0.001)
-        self.wait: float | None = None if wait is None else check_seconds(wait, "wait")
-        if queue is not None and (queue != 0 or isinstance(queue, bool)):
-            check_count(queue, "queue", MOST_WAITING)
-        if type(note) not in {bytes, type(None)} or len(note or b"") > engine.most_data:
-            raise InvalidInput("note", f"is bytes, at most {engine.most_data}")
-        self._options: dict[str, Any] = {
-            "permits": check_count(permits, "permits", MOST_PERMITS),
-            "queue": 0 if wait == 0 else queue,
-            "note": note,
-            "displace": displace,
-            "grace": check_seconds(grace, "grace"),
-            "take": take,
-            "node": engine.name,
-        }
+        self._terms = terms
+        self.ttl: float = terms.ttl
         self._load = load
-        self._cancel = cancel
         self.loaded: Loaded | None = None
         """What ``load`` found in the trip that granted the lock: what the holder before it has left."""
         self.ticket: str = ""
@@ -181,8 +189,9 @@ class Lock:
         self.notes: tuple[bytes, ...] = ()
         self.until: float = 0.0
         """When it runs out unless it is renewed."""
+        self.renewal: float = NEVER
+        """When it is to be renewed."""
         self._token = 0
-        self._alarm: Alarm | None = None
 
     @property
     def fence(self) -> Fence:
@@ -194,7 +203,8 @@ class Lock:
             raise ConfigurationError(f"lock {self.name!r} is in use; make one of its own for every block")
         self.ticket = ticket = self._engine._ids.fresh(None)[:16]
         self.error, self.notes = None, ()
-        deadline = None if self.wait is None else self._engine.clock.now() + self.wait
+        wait = self._terms.wait
+        deadline = None if wait is None else self._engine.clock.now() + wait
         try:
             await self._acquire(deadline)
         except BaseException:
@@ -202,7 +212,6 @@ class Lock:
             raise
         finally:
             self._engine.locks.leave(self.name, ticket)
-        self._engine.locks.held[self.ticket] = self
         self._scope = anyio.CancelScope().__enter__()
         self._renew_later()
         return self
@@ -210,8 +219,6 @@ class Lock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        if self._alarm is not None:
-            self._alarm.cancel()
         self._engine.locks.held.pop(self.ticket, None)
         swallowed = self._scope.__exit__(kind, error, trace)
         if self.ticket:
@@ -236,10 +243,23 @@ class Lock:
         return self.notes
 
     async def _acquire(self, deadline: float | None) -> None:
-        engine, again, now = self._engine, False, 0.0
+        engine, terms, again, now = self._engine, self._terms, False, 0.0
         while True:
             asked, now, looks = now, engine.clock.now(), engine.locks.looks
-            ask = Acquire(self.name, self.ticket, now, self.ttl, again=again, **self._options)
+            ask = Acquire(
+                self.name,
+                self.ticket,
+                now,
+                terms.ttl,
+                terms.permits,
+                terms.queue,
+                terms.note,
+                terms.displace,
+                terms.grace,
+                terms.take,
+                again,
+                engine.name,
+            )
             answer = await self._asked(ask)
             if isinstance(answer, Granted):
                 self._token, self.until, self.notes = answer.token, now + self.ttl, answer.notes
@@ -254,9 +274,10 @@ class Lock:
             if deadline is not None and now >= deadline:
                 raise LockTimeout(self.name)
             # A ticket with a note may be taken over; one without goes on waiting, come what may.
-            again = self._options["note"] is not None
+            again = terms.note is not None
             until = min(answer.look, now + self.ttl / 3, *(() if deadline is None else (deadline,)))
-            await engine.locks.turn(self.name, self.ticket, until, looks)
+            eager = again or terms.displace or terms.permits > 1
+            await engine.locks.turn(self.name, self.ticket, until, looks, eager=eager)
 
     async def _asked(self, ask: Acquire) -> Any:
         if self._load is None:
@@ -272,8 +293,7 @@ class Lock:
         """
         if self.error is not None:
             raise self.error
-        if self._alarm is not None:
-            self._alarm.cancel()  # a renewal that comes after the release would look like a loss
+        self.renewal = NEVER  # a renewal that comes after the release would look like a loss
         release = Release(self.name, self.ticket, self._engine.clock.now(), unless_waited=True)
         try:
             answers: list[Any] = await self._engine._ask_together(*operations, release)
@@ -316,10 +336,10 @@ class Lock:
         return Renew(self.fence, self._engine.clock.now(), self.ttl, take)
 
     def _renew_later(self) -> None:
-        clock = self._engine.clock
-        self._alarm = clock.alarm(min(clock.now() + self.ttl / 3, self.until), self._renew)
+        self._engine.locks.hold(self, min(self._engine.clock.now() + self.ttl / 3, self.until))
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Ask for more time, unless it is over by now."""
         engine = self._engine
         if engine.clock.now() >= self.until:
             self._lose(LockLost(self.name))
@@ -354,9 +374,8 @@ class Lock:
     def _lose(self, error: LeaseError) -> None:
         if self.error is None and self.ticket in self._engine.locks.held:
             self.error = error
-            if self._alarm is not None:
-                self._alarm.cancel()
-            if self._cancel:
+            self.renewal = NEVER
+            if self._terms.cancel:
                 self._scope.cancel()
 
 

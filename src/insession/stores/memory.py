@@ -82,7 +82,7 @@ class MemoryStore:
         """See `Store.events`."""
         return self._log.page(after, limit, types)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         """See `Store.waker`."""
         waker = self._wakers.waker(types, leases=leases)
         self._log.wanted = self._wakers.wanted
@@ -292,6 +292,9 @@ class _Rows:
 
     def put(self, item: Item, old: Item | None) -> None:
         if old is not None:
+            if old.owner == item.owner and old.expires == item.expires:
+                self._items[item.key] = item
+                return
             self.remove(old)
         self._items[item.key] = item
         self._item_keys.add(0.0, item.key)

@@ -114,8 +114,8 @@ class FaultyStore:
         self._reach()
         return await self.store.events(after, limit, types)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
-        """See `Store.waker`."""
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
+        """See `Store.waker`; answers are lost here, so that nobody can rely on them."""
         return self.store.waker(types, leases=leases)
 
     def _count(self, operations: Iterable[Operation]) -> None:

@@ -1,12 +1,13 @@
 """A lone operation, as a plain statement: half the cost of the call that takes any batch.
 
 Where something stands in its way it changes nothing, and `Alone.apply` answers None: the general call then says what
-it is. So a refusal costs a second trip.
+it is. So a refusal costs a second trip. Only an opening, which makes room for itself, asks the general call within its
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from insession.kernel.operations import (
@@ -14,7 +15,6 @@ from insession.kernel.operations import (
     Commit,
     Done,
     End,
-    Ends,
     Guard,
     Load,
     Loaded,
@@ -24,10 +24,9 @@ from insession.kernel.operations import (
     Touched,
 )
 from insession.kernel.record import Record, State
-from insession.kernel.rules import ENDING_EVENT
 
-from .answers import Told, record_of
-from .batch import CODES
+from .answers import FIELDS, Told, answers_of, record_of
+from .batch import CODES, Row, limits_of, lock_number
 from .connections import Connections
 from .schema import Schema
 
@@ -37,8 +36,11 @@ _UPDATED: Final = frozenset({Guard.VERSION, Guard.LIVE})
 class Alone:
     """Sends operations that come alone. ``tell`` is called with what became visible."""
 
-    def __init__(self, connections: Connections, schema: Schema, tell: Callable[[Told], None]) -> None:
+    def __init__(
+        self, connections: Connections, schema: Schema, tell: Callable[[Told], None], *, server_clock: bool
+    ) -> None:
         self._connections = connections
+        self._server_clock = server_clock
         self._space = schema.space
         self._tell = tell
         self._ways: dict[type[Any], Callable[[Any], Awaitable[Answer | None]]] = {
@@ -51,7 +53,7 @@ class Alone:
             "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($1::bigint)) UPDATE @sessions AS s SET "
         )
         live = " FROM locked WHERE s.id = $2 AND s.state < 1 AND s.due > $3"
-        self._record = schema.sql("SELECT * FROM @sessions WHERE id = $1")
+        self._record = schema.sql(f"SELECT {FIELDS} FROM @sessions WHERE id = $1")  # noqa: S608 - our own words
         self._touching = schema.sql(
             lock
             + "touched = $3, due = greatest(least($3 + s.reach, s.absolute), s.due)"
@@ -64,7 +66,7 @@ class Alone:
             + live
             + " AND s.change <> $4 AND s.version = coalesce($5::bigint, s.version) RETURNING s.version"
         )
-        self._opening = schema.call("open_alone", 19)
+        self._opening = schema.call("open_alone", 23)
         self._ending = schema.call("end_alone", 9)
 
     async def apply(self, operation: Operation) -> Answer | None:
@@ -84,12 +86,12 @@ class Alone:
         )
         return Touched(rows[0][0]) if rows else None
 
-    async def _commit(self, ask: Commit) -> Done | None:
+    async def _commit(self, ask: Commit) -> Answer | None:
         part = ask.patches[0]
         if len(ask.patches) > 1 or not isinstance(part, Patch) or ask.fence is not None or ask.again:
             return None
         if part.record is not None:
-            return None if ask.limits else await self._open(ask, part, part.record)
+            return await self._open(ask, part, part.record)
         if part.guard not in _UPDATED or part.fields or part.event is not None:
             return None
         version = part.version if part.guard is Guard.VERSION else None
@@ -98,23 +100,26 @@ class Alone:
         )
         return Done((rows[0][0],)) if rows else None
 
-    async def _open(self, ask: Commit, part: Patch, one: Record) -> Done | None:
+    async def _open(self, ask: Commit, part: Patch, one: Record) -> Answer | None:
         if one.state is not State.ACTIVE or one.ended or one.reason is not None or one.stopped is not None:
             return None
-        event = None if part.event is None else part.event.value
+        if any(limit.over == "kind" for limit in ask.limits):
+            return None
+        names, most = {lock_number(self._space, "session", one.id)}, None
+        if ask.limits and one.owner is not None:
+            names.add(lock_number(self._space, "owner", one.kind, one.owner))
+            most = min(limit.most for limit in ask.limits)
         rows = await self._connections.fetch(
             self._opening,
-            *(self._space, one.id, one.kind, one.owner, one.node, one.change, one.opened, one.touched, one.window),
-            *(one.reach, one.absolute, one.due, one.keep, one.finish, one.data, event, part.reason, ask.at, ask.node),
+            *(self._server_clock, self._space, sorted(names), most, limits_of(ask)),
+            *(one.id, one.kind, one.owner, one.node, one.change, one.opened, one.touched, one.window, one.reach),
+            *(one.absolute, one.due, one.keep, one.finish, one.data),
+            *(None if part.event is None else part.event.value, part.reason, ask.at, ask.node),
             safe=False,
         )
-        if not rows:
-            return None
-        if event is not None:
-            self._tell(Told([event], handed=False, wanted=rows[0][1]))
-        return Done((rows[0][0],))
+        return self._answered(ask, rows)
 
-    async def _end(self, ask: End) -> Ends | None:
+    async def _end(self, ask: End) -> Answer | None:
         pick, how = ask.pick, ask.ending
         if pick.index != "id" or pick.value is None:
             return None
@@ -124,7 +129,10 @@ class Alone:
             *(how.guard is Guard.DUE, how.change, how.node),
             safe=False,
         )
-        if not rows:
-            return None
-        self._tell(Told([ENDING_EVENT[how.state].value], handed=False, wanted=rows[0][1]))
-        return Ends((pick.value,), (rows[0][0],))
+        return self._answered(ask, rows) if rows else None
+
+    def _answered(self, operation: Operation, rows: Sequence[Row]) -> Answer:
+        (answer,), told = answers_of((operation,), rows)
+        if told is not None:
+            self._tell(told)
+        return answer

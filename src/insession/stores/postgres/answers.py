@@ -11,6 +11,7 @@ from insession.kernel.operations import (
     Answer,
     Counted,
     Done,
+    End,
     Ends,
     Find,
     Found,
@@ -35,9 +36,14 @@ _WHYS: Final = (
 )
 
 
+FIELDS: Final = ", ".join(f'"{name}"' for name in Record.__struct_fields__)
+"""The columns of a record, in the order of its fields; those that come after are the store's own."""
+_NUMBER: Final = len(Record.__struct_fields__)
+
+
 def record_of(row: Row) -> Record:
     """The record in such a row."""
-    session_id, kind, owner, node, state, *rest, _ = row
+    session_id, kind, owner, node, state, *rest = row[:_NUMBER]
     return Record(session_id, kind, owner, node, STATES[state], *rest)
 
 
@@ -48,35 +54,62 @@ def item_of(row: Row) -> Item:
 
 
 _TYPES: Final = {one.value: one for one in EventType}
-Line = tuple[int, Any, Any, Any, Any, Any, Any, Any]
-"""Code, session, item, numbers, names, notes, moment, more: see ``schema.sql``."""
+Line = tuple[int, Any, Any, Any, Any, Any, Any, Any, Any]
+"""Code, session, item, numbers, names, notes, moment, more, moments: see ``schema.sql``."""
 
 
 class Told:
-    """What a batch has to tell: types of events, and whether a lease was handed on.
+    """What a call has to tell: types of events, and whether a lease was handed on.
 
-    ``wanted``: somebody waits for more than what stops work.
+    ``wanted``: somebody waits for more than what stops work; ``crowded``: more than one process listens.
+    ``before`` and ``position``: the last positions of the log before it and now (0: not known); ``untold``: it ended
+    sessions that its answers do not name.
     """
 
-    __slots__ = ("handed", "types", "wanted")
+    __slots__ = ("before", "crowded", "handed", "position", "types", "untold", "wanted")
 
-    def __init__(self, types: Sequence[str], *, handed: bool, wanted: bool) -> None:
+    def __init__(self, types: Sequence[str], numbers: Sequence[int | None], *, handed: bool) -> None:
+        wanted, crowded, before, position, untold = numbers
         self.types: frozenset[EventType] = frozenset([_TYPES[one] for one in types])
         self.handed: bool = handed
-        self.wanted: bool = wanted
+        self.wanted: bool = wanted != 0
+        self.crowded: bool = crowded != 0
+        self.before: int = before or 0
+        self.position: int = position or 0
+        self.untold: bool = untold != 0
 
 
 def answers_of(operations: Sequence[Operation], rows: Sequence[Row]) -> tuple[list[Answer], Told | None]:
     """The answers in the lines of a call, and what it has to tell."""
     lines: dict[int, list[Line]] = defaultdict(list)
     for row in rows:
-        place, *line = row
-        lines[place].append(tuple(line))
-    told = None
-    if 0 in lines:
-        (last,) = lines[0]
-        told = Told(last[4], handed=last[7], wanted=last[3] == [1])
-    return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
+        place, *rest = row
+        lines[place].append(tuple(rest))
+    told, numbers, touched = None, list[int](), dict[int, float]()
+    for line in lines.get(0, ()):
+        if line[0] == _TOLD:
+            told = Told(line[4], line[3], handed=line[7])
+        elif line[0] == _NUMBERS:
+            numbers = line[3]
+        else:
+            touched = dict(zip(line[3], line[8] or (), strict=True))
+    if not numbers:
+        return [_answer(operation, lines[place]) for place, operation in enumerate(operations, 1)], told
+    return [
+        _answer(operation, lines[place])
+        if place in lines
+        else _plain(operation, numbers[place - 1], touched.get(place))
+        for place, operation in enumerate(operations, 1)
+    ], told
+
+
+def _plain(operation: Operation, number: int, due: float | None) -> Answer:
+    """The answer to what was done together with others like it: see ``together.sql``."""
+    if due is not None:
+        return Touched(due)
+    if type(operation) is End:
+        return Ends((operation.pick.value or "",), (number,))
+    return Done((number,))
 
 
 def _answer(operation: Operation, lines: list[Line]) -> Answer:
@@ -121,6 +154,8 @@ def _view(line: Line) -> LeaseView:
 
 
 _KEY: Final = 2
+_TOLD: Final = 14
+_NUMBERS: Final = 15
 _READING: Final[dict[int, Callable[[Line], Answer]]] = {
     4: lambda line: Done(tuple(line[3])),
     5: lambda line: Refused(_WHYS[line[3][0] - 1], _one(line)),

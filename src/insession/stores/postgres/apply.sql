@@ -1,8 +1,8 @@
 -- The one call of a batch: it takes its locks in one order, applies operation after operation, and writes the log last.
 
-CREATE FUNCTION @log(events @event[], handed_on boolean) RETURNS void
+CREATE FUNCTION @log(events @event[], handed_on boolean) RETURNS bigint
 LANGUAGE plpgsql AS $$
--- From here to the commit nobody else gives out positions, so that they become visible in their order.
+-- From here to the commit nobody else gives out positions, so that they become visible in their order. The last of them.
 DECLARE
     last bigint;
 BEGIN
@@ -12,13 +12,34 @@ BEGIN
     INSERT INTO @events
     SELECT last - cardinality(events) + e.n, e.type, e.time, e.id, e.kind, e.owner, e.version, e.reason, e.change, e.node
     FROM unnest(events) WITH ORDINALITY AS e(type, time, id, kind, owner, version, reason, change, node, n);
+    RETURN last;
 END $$;
 
-CREATE FUNCTION @lock(space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[])
-RETURNS void
+CREATE FUNCTION @told(
+    space bigint, events text[], last bigint, number bigint, untold boolean, handed boolean
+) RETURNS @line
 LANGUAGE plpgsql AS $$
--- Names of what may not be there yet (sorted), then the sessions that are, in the order of their ids: those named by
--- the batch, and the members of limits. What walks over an index takes the namespace alone instead, since no order fits.
+-- What a call has to tell: types of events, and whether a lease was handed on; numbers: whether somebody waits for more
+-- than endings, whether more than one listens (both hold locks, see `listening`), the last position before and now, and
+-- whether it wrote endings that its answers do not tell.
+DECLARE
+    line @line;
+BEGIN
+    line.place := 0;
+    line.code := 14;
+    line.names := events;
+    line.numbers := ARRAY[
+        (NOT pg_try_advisory_xact_lock(space + 1))::integer, (NOT pg_try_advisory_xact_lock(space + 3))::integer,
+        last - number, last, untold::integer
+    ];
+    line.more := handed;
+    RETURN line;
+END $$;
+
+CREATE FUNCTION @lock_names(space bigint, alone boolean, names bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+-- Names of what may not be there yet, which are sorted. What walks over an index takes the namespace alone instead, since
+-- no order fits.
 BEGIN
     IF alone THEN
         PERFORM pg_advisory_xact_lock(space);
@@ -26,6 +47,13 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared(space);
     END IF;
     PERFORM pg_advisory_xact_lock(n) FROM unnest(names) AS n;
+END $$;
+
+CREATE FUNCTION @lock_sessions(ids text[], owners text[], kinds text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+-- After the names, the sessions that are there, in the order of their ids: those named by the batch, and the members of
+-- limits.
+BEGIN
     IF cardinality(owners) > 0 THEN
         ids := ids || ARRAY(
             SELECT s.id FROM unnest(owners, kinds) AS o(owner, kind) JOIN @sessions AS s
@@ -33,9 +61,7 @@ BEGIN
                     AND (s.owner, s.kind, s.state) <= (o.owner, o.kind, 0)
         );
     END IF;
-    IF cardinality(ids) > 1 THEN
-        PERFORM FROM @sessions AS s WHERE s.id = ANY (ids) ORDER BY s.id FOR NO KEY UPDATE;
-    END IF;
+    RETURN ARRAY(SELECT s.id FROM @sessions AS s WHERE s.id = ANY (ids) ORDER BY s.id FOR NO KEY UPDATE);
 END $$;
 
 CREATE FUNCTION @load(place integer, ask @load) RETURNS SETOF @line
@@ -79,9 +105,9 @@ BEGIN
 END $$;
 
 CREATE FUNCTION @apply(
-    server_clock boolean, space bigint, alone boolean, names bigint[], ids text[], owners text[], kinds text[],
-    plan smallint[], loads @load[], commits @commit[], parts @part[], endings @ending[], touches @touch[],
-    asks @ask[], pages @page[], purges @purging[]
+    server_clock boolean, space bigint, alone boolean, together boolean, names bigint[], ids text[], owners text[],
+    kinds text[], spare integer[], plan smallint[], loads @load[], commits @commit[], parts @part[],
+    endings @ending[], touches @touch[], asks @ask[], pages @page[], purges @purging[]
 ) RETURNS SETOF @line
 LANGUAGE plpgsql
 -- Plans are kept, and may have been made while the tables were empty: so each statement is written in a way that only
@@ -107,12 +133,20 @@ DECLARE
     by_server double precision;
     outcome @outcome;
     line @line;
-    event @event;
     events @event[] := '{}';
     types text[] := '{}';
     handed boolean := false;
+    last bigint;
 BEGIN
-    IF space IS NOT NULL THEN PERFORM @lock(space, alone, names, ids, owners, kinds); END IF;
+    IF space IS NOT NULL THEN
+        PERFORM @lock_names(space, alone, names);
+        IF together AND @roomy(owners, kinds, spare) THEN
+            ids := @lock_sessions(ids, '{}', '{}');
+            RETURN QUERY SELECT * FROM @together(space, plan, ids, loads, commits, parts, endings, touches);
+            RETURN;
+        END IF;
+        IF cardinality(ids) + cardinality(owners) > 1 THEN PERFORM @lock_sessions(ids, owners, kinds); END IF;
+    END IF;
     IF server_clock THEN by_server := extract(epoch FROM clock_timestamp()); END IF;
     FOR place IN 1 .. cardinality(plan) LOOP
         outcome := NULL;
@@ -157,7 +191,7 @@ BEGIN
                 -- It may forget what this batch has written.
                 IF cardinality(events) > 0 THEN
                     types := types || ARRAY(SELECT g.type FROM unnest(events) AS g);
-                    PERFORM @log(events, false);
+                    last := @log(events, false);
                     events := '{}';
                 END IF;
                 outcome.line := @purge(purges[u], by_server);
@@ -168,16 +202,10 @@ BEGIN
         line.place := place;
         RETURN NEXT line;
     END LOOP;
-    IF cardinality(events) > 0 OR handed THEN PERFORM @log(events, handed); END IF;
+    IF cardinality(events) > 0 OR handed THEN last := @log(events, handed); END IF;
     IF cardinality(events) + cardinality(types) > 0 OR handed THEN
-        line := NULL;
-        line.place := 0;
-        line.code := 14;
-        line.names := ARRAY(SELECT DISTINCT y FROM unnest(types || ARRAY(SELECT g.type FROM unnest(events) AS g)) AS y);
-        line.more := handed;
-        -- Who waits for more than endings holds this lock, see `listening`.
-        line.numbers := ARRAY[(NOT pg_try_advisory_xact_lock(space + 1))::integer];
-        RETURN NEXT line;
+        types := ARRAY(SELECT DISTINCT y FROM unnest(types || ARRAY(SELECT g.type FROM unnest(events) AS g)) AS y);
+        RETURN NEXT @told(space, types, last, cardinality(events), true, handed);
     END IF;
 END $$;
 

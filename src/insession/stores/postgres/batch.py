@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -33,6 +33,7 @@ from .places import beyond
 STATES: Final = tuple(State)
 CODES: Final = {state: code for code, state in enumerate(STATES)}
 _GUARDS: Final = {guard: code for code, guard in enumerate(Guard)}
+_PLAIN: Final = frozenset({Guard.VERSION, Guard.LIVE})
 _INDEXES: Final = {
     name: code
     for code, name in enumerate(
@@ -52,15 +53,19 @@ class Batch:
 
     def __init__(self, operations: Sequence[Operation], space: int, retention: float) -> None:
         self._space = space
-        self._key = space.to_bytes(8, "big", signed=True)
         self._retention = retention
         self.operations: Sequence[Operation] = operations
         self.writes: bool = False
         """Whether it may change anything: else it can be sent again without harm."""
         self._alone = False
+        self._together = True
+        """Whether its order means nothing, as far as can be seen from here."""
         self._names: set[int] = set()
         self._ids: set[str] = set()
-        self._members: set[tuple[str, str]] = set()
+        self._named = 0
+        self._read: set[str] = set()
+        self._members: dict[tuple[str, str], tuple[int, int]] = {}
+        """Owners and kinds under a limit: how many there may be, and how many more the batch opens."""
         self._plan: list[int] = []
         self._loads: list[Row] = []
         self._commits: list[Row] = []
@@ -75,13 +80,16 @@ class Batch:
 
     def arguments(self) -> tuple[Any, ...]:
         """What follows the clock in the arguments of ``apply``."""
+        apart = self._named == len(self._ids) and self._ids.isdisjoint(self._read)
         return (
             self._space if self.writes else None,
             self._alone,
+            self._together and apart and self._named > 1 and not self._alone,
             sorted(self._names),
             list(self._ids),
             [owner for owner, _ in self._members],
             [kind for _, kind in self._members],
+            [most - more for most, more in self._members.values()],
             self._plan,
             self._loads,
             self._commits,
@@ -95,13 +103,21 @@ class Batch:
 
     def _lock(self, *name: str) -> None:
         """Something that may not be there yet."""
-        digest = blake2b("\0".join(name).encode(), digest_size=8, key=self._key).digest()
-        self._names.add(int.from_bytes(digest, "big", signed=True))
+        self._names.add(lock_number(self._space, *name))
+
+    def _name(self, session_id: str) -> None:
+        """A session that is changed."""
+        self._ids.add(session_id)
+        self._named += 1
 
     def load(self, ask: Load) -> None:
         """Add one, as do all of these."""
         self._plan.append(1)
-        under = None if ask.under is None else f"{ask.under}/"
+        self._read.update(ask.keys)
+        under = None
+        if ask.under is not None:
+            self._together = False
+            under = f"{ask.under}/"
         self._loads.append((ask.keys, under, None if under is None else beyond(under)))
 
     def commit(self, ask: Commit) -> None:
@@ -118,13 +134,15 @@ class Batch:
         fence = ask.fence
         if fence is not None:
             self._lock("lease", fence.lease)
+        if len(parts) > 1 or fence is not None or ask.again:
+            self._together = False
         self._commits.append(
             (
                 ask.at,
                 ask.change,
                 ask.node,
                 len(parts),
-                [number for one in ask.limits for number in (one.over == "kind", one.most, _THEN[one.then])] or None,
+                limits_of(ask),
                 None if fence is None else fence.lease,
                 None if fence is None else fence.ticket,
                 None if fence is None else fence.token,
@@ -133,6 +151,7 @@ class Batch:
         )
 
     def _put(self, part: Put) -> None:
+        self._together = False
         self._lock("item", part.key)
         self._parts.append(
             (
@@ -142,7 +161,7 @@ class Batch:
         )
 
     def _patch(self, part: Patch, ask: Commit) -> None:
-        self._ids.add(part.id)
+        self._name(part.id)
         record = part.record
         if record is not None:
             self._lock("session", part.id)
@@ -151,7 +170,11 @@ class Batch:
                     self._alone = True
                 elif record.owner is not None:
                     self._lock("owner", record.kind, record.owner)
-                    self._members.add((record.owner, record.kind))
+                    members = (record.owner, record.kind)
+                    most, more = self._members.get(members, (one.most, 0))
+                    self._members[members] = min(most, one.most), more + 1
+        elif part.guard not in _PLAIN or part.fields:
+            self._together = False
         self._parts.append(
             (
                 False,
@@ -173,7 +196,7 @@ class Batch:
         self._plan.append(3)
         pick, how = ask.pick, ask.ending
         if pick.index == "id":
-            self._ids.add(pick.value or "")
+            self._name(pick.value or "")
         else:
             self._alone = True
         self._endings.append(
@@ -186,7 +209,7 @@ class Batch:
     def touch(self, ask: Touch) -> None:
         self.writes = True
         self._plan.append(4)
-        self._ids.add(ask.id)
+        self._name(ask.id)
         self._touches.append((ask.id, ask.at, ask.window, ask.before))
 
     def acquire(self, ask: Acquire) -> None:
@@ -211,11 +234,13 @@ class Batch:
 
     def _ask(self, row: Row) -> None:
         self.writes = True
+        self._together = False
         self._plan.append(5)
         self._lock("lease", row[1])
         self._asks.append(row)
 
     def find(self, ask: Find) -> None:
+        self._together = False
         self._plan.append(6)
         value, kind = ask.value, ask.kind
         if ask.index in {"item", "item owner", "lease"}:
@@ -228,6 +253,7 @@ class Batch:
         self._pages.append((_INDEXES[ask.index], value, None, kind, state, ask.most, *after))
 
     def count(self, ask: Count) -> None:
+        self._together = False
         self._plan.append(7)
         state = None if ask.state is None else CODES[ask.state]
         self._pages.append((_INDEXES[ask.index], ask.value, None, ask.kind, state, *(None,) * 5))
@@ -236,6 +262,11 @@ class Batch:
         self.writes = self._alone = True
         self._plan.append(8)
         self._purges.append((ask.before, ask.kind, ask.count, ask.owner, ask.most, ask.before - self._retention))
+
+
+def lock_number(space: int, *name: str) -> int:
+    """The advisory lock of a name, never that of the namespace; names with the same number wait for each other."""
+    return (space ^ 1 << 62) & ~0xFFFFFFFF | crc32("\0".join(name).encode())
 
 
 _ADDING: Final[dict[type[Any], Callable[[Batch, Any], None]]] = {
@@ -252,6 +283,11 @@ _ADDING: Final[dict[type[Any], Callable[[Batch, Any], None]]] = {
 }
 
 
+def limits_of(ask: Commit) -> list[int] | None:
+    """Its limits, three numbers each."""
+    return [number for one in ask.limits for number in (one.over == "kind", one.most, _THEN[one.then])] or None
+
+
 def _fields(fields: Iterable[tuple[str, Any]]) -> str:
     """Changed fields as JSON, which has no infinity."""
     return _to_json({name: _plain(value) for name, value in fields}).decode()
@@ -264,7 +300,7 @@ def _plain(value: Any) -> Any:
 
 
 def row_of(record: Record) -> Row:
-    """A record in the order of its table's columns; the last is computed there."""
+    """A record in the order of its table's columns; the last two are the store's own."""
     return (
         record.id,
         record.kind,
@@ -285,5 +321,6 @@ def row_of(record: Record) -> Row:
         record.finish,
         record.stopped,
         record.data,
+        None,
         None,
     )

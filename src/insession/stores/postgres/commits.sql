@@ -35,8 +35,11 @@ BEGIN
         CONTINUE WHEN members < most;
         IF by_kind THEN
             due := ARRAY(
-                SELECT s.id FROM @sessions AS s WHERE s.kind = new.kind AND s.state = 0 AND s.due <= doing.at
-                ORDER BY s.due, s.id
+                SELECT h.id FROM (
+                    SELECT s.id, s.due FROM @sessions AS s
+                    WHERE s.kind = new.kind AND s.state = 0 AND s.timer <= doing.at ORDER BY s.kind, s.timer, s.id
+                ) AS h
+                WHERE h.due <= doing.at ORDER BY h.due, h.id
             );
         ELSE
             due := ARRAY(
@@ -72,6 +75,21 @@ BEGIN
     RETURN result;
 END $$;
 
+CREATE FUNCTION @rearmed(k text, most bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+-- Whether the first timers of a kind show what is due; those that show less are set, and others may be the first then.
+-- Nobody else writes meanwhile, see `apply`.
+BEGIN
+    UPDATE @sessions AS s SET timer = s.due WHERE s.id = ANY (ARRAY(
+        SELECT h.id FROM (
+            SELECT f.id, f.timer, f.due FROM @sessions AS f WHERE f.kind = k AND f.state = 0
+            ORDER BY f.kind, f.timer, f.id LIMIT most
+        ) AS h
+        WHERE h.timer < h.due
+    ));
+    RETURN NOT FOUND;
+END $$;
+
 CREATE FUNCTION @victims(by_kind boolean, oldest boolean, new @sessions, most bigint)
 RETURNS TABLE (id text, owner text)
 LANGUAGE plpgsql AS $$
@@ -82,8 +100,9 @@ BEGIN
             WHERE (s.kind, s.state) >= (new.kind, 0) AND (s.kind, s.state) <= (new.kind, 0)
             ORDER BY s.kind, s.state, s.rank, s.id LIMIT most;
     ELSIF by_kind THEN
+        WHILE NOT @rearmed(new.kind, most) LOOP END LOOP;
         RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s WHERE s.kind = new.kind AND s.state = 0
-            ORDER BY s.due, s.id LIMIT most;
+            ORDER BY s.kind, s.timer, s.id LIMIT most;
     ELSIF oldest THEN
         RETURN QUERY SELECT s.id, s.owner FROM @sessions AS s
             WHERE s.owner IS NOT NULL AND (s.owner, s.kind, s.state) >= (new.owner, new.kind, 0)
@@ -227,7 +246,8 @@ DECLARE
     line @line;
 BEGIN
     UPDATE @sessions AS s
-    SET state = ask.state, version = nextval('@number'), change = ask.change, ended = ask.at, reason = ask.reason
+    SET state = ask.state, version = nextval('@number'), change = ask.change, ended = ask.at, reason = ask.reason,
+        rank = @rank(ask.state, s.opened, ask.at, s.keep, s.finish)
     WHERE s.id = ask.value AND s.state < 1 AND (s.due <= ask.at) = ask.due AND s.opened < ask.before
         AND s.change <> ask.change
     RETURNING (ARRAY['interrupted', 'expired', 'closed'])[ask.state], ask.at, s.id, s.kind, s.owner, s.version,
@@ -258,10 +278,22 @@ BEGIN
     RETURN result;
 END $$;
 
+CREATE FUNCTION @rearm(k text, most bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+-- Sets timers until the first ones are exact; not for ever, as many sessions may have been touched: whoever asks comes
+-- again.
+BEGIN
+    FOR turn IN 1 .. 20 LOOP
+        IF @rearmed(k, most) THEN RETURN true; END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+
 CREATE FUNCTION @end(ask @ending) RETURNS @outcome
 LANGUAGE plpgsql AS $$
 -- Ends the first of an index. Nobody else writes meanwhile, see `apply`.
 DECLARE
+    exact boolean := true;
     kinds text[] := @kinds(ask.pick, ask.value, ask.kind);
     chosen text[] := '{}';
     k text;
@@ -272,11 +304,12 @@ DECLARE
     line @line;
 BEGIN
     FOREACH k IN ARRAY kinds LOOP
-        EXIT WHEN cardinality(chosen) > ask.most;
+        IF ask.pick = 5 THEN exact := @rearm(k, ask.most + 1) AND exact; END IF;
+        CONTINUE WHEN cardinality(chosen) > ask.most;
         chosen := chosen || @picked(ask, k, ask.most + 1 - cardinality(chosen));
     END LOOP;
     line.code := 7;
-    line.more := cardinality(chosen) > ask.most;
+    line.more := cardinality(chosen) > ask.most OR NOT exact;
     line.names := chosen[: ask.most];
     FOR n IN 1 .. cardinality(line.names) LOOP
         event := @end_one(chosen[n], ask.at, ask.state, ask.reason, ask.change, ask.node);
@@ -286,8 +319,9 @@ BEGIN
     line.numbers := versions;
     line.moment := 'Infinity';
     IF ask.pick = 5 THEN
-        SELECT coalesce(min(d.due), 'Infinity') INTO line.moment FROM unnest(kinds) AS every(kind), LATERAL (
-            SELECT s.due FROM @sessions AS s WHERE s.kind = every.kind AND s.state = 0 ORDER BY s.due, s.id LIMIT 1
+        SELECT coalesce(min(d.timer), 'Infinity') INTO line.moment FROM unnest(kinds) AS every(kind), LATERAL (
+            SELECT s.timer FROM @sessions AS s WHERE s.kind = every.kind AND s.state = 0
+            ORDER BY s.kind, s.timer, s.id LIMIT 1
         ) AS d;
     END IF;
     result.line := line;
@@ -302,8 +336,8 @@ DECLARE
 BEGIN
     IF ask.pick = 5 THEN
         RETURN ARRAY(
-            SELECT s.id FROM @sessions AS s WHERE s.kind = k AND s.state = 0 AND s.due <= ask.at
-            ORDER BY s.due, s.id LIMIT most
+            SELECT s.id FROM @sessions AS s WHERE s.kind = k AND s.state = 0 AND s.timer <= ask.at AND s.due <= ask.at
+            ORDER BY s.kind, s.timer, s.id LIMIT most
         );
     ELSIF ask.pick = 1 THEN
         RETURN ARRAY(

@@ -4,7 +4,8 @@
 dies in between tells nobody, so a slow look is the net.
 
 Everybody hears of what stops work, and of leases. Who waits for more holds a shared lock for as long as it listens;
-a batch tries to take that lock alone, and if it can, nobody has to be told.
+a batch tries to take that lock alone, and if it can, nobody has to be told. So it is with listening itself: one process
+holds a lock of the first, all others one that they share; while nobody holds that, the first is alone and says nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ SLOW: Final = 1.0
 _FIRST_PAUSE: Final = 0.05
 _NOTIFY: Final = "SELECT pg_notify($1, $2)"
 _TYPES: Final = {one.value: one for one in EventType}
-Tell = Callable[[Collection[EventType] | None, bool], None]
+Tell = Callable[[Collection[EventType] | None, bool, bool], None]
 
 
 class Listening:
-    """One connection that listens, and the signals that go out. ``tell`` sets wakers of these types (None: all)."""
+    """One connection that listens, and the signals that go out.
+
+    ``tell`` sets wakers of these types (None: all), of leases, and perhaps not those that answers tell.
+    """
 
     def __init__(
         self,
@@ -53,11 +57,13 @@ class Listening:
         self._lost = asyncio.Event()
         self._using = asyncio.Lock()
         self._interested = False
+        self._first = False
         self._types: set[EventType] = set()
         self._handed = False
         self._sending: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._sight: tuple[Any, ...] | None = None
+        self._sight: tuple[int, int] | None = None
+        """Position of the log and number of leases handed on, as far as they are known here."""
 
     async def open(self) -> None:
         """Listen from now on."""
@@ -92,11 +98,18 @@ class Listening:
                 if self._connection is not None:
                     await self._connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
         # Those who held the lock before have told nobody.
-        self._tell(None, True)
+        self._tell(None, True, False)
 
-    def tell(self, told: Told) -> None:
-        """Something of ours became visible: whoever waits here is told at once, others by the next signal."""
-        self._tell(told.types, told.handed)
+    def tell(self, told: Told, *, answered: bool) -> None:
+        """Something of ours became visible: whoever waits here is told at once, others by the next signal.
+
+        ``answered``: all that it ended is in answers.
+        """
+        self._tell(told.types, told.handed, answered)
+        if self._sight is not None and self._sight[0] == told.before:
+            self._sight = told.position, self._sight[1] + told.handed
+        if self._first and not told.crowded:
+            return
         self._types.update(told.types if told.wanted else told.types & FOLLOWED)
         self._handed = self._handed or told.handed
         if self._sending is None and (self._types or self._handed):
@@ -138,18 +151,24 @@ class Listening:
                 if self._interested:
                     await connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.interest)
                 await connection.add_listener(self._schema.channel, self._heard)
+                self._first = await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._schema.first)
+                if not self._first:
+                    await connection.execute("SELECT pg_advisory_lock_shared($1)", self._schema.others)
         except BaseException as error:
             connection.terminate()
             if isinstance(error, ERRORS):
                 raise direct.unconnected(error) from error
             raise
         self._connection = connection
+        # Who was alone until now has told nobody.
+        self._tell(None, True, False)
 
     async def _keep_listening(self, direct: Connections) -> None:
         pause = _FIRST_PAUSE
         while not direct.closed:
             await self._lost.wait()
             self._connection = None
+            self._first = False
             try:
                 await self._listen(direct)
                 pause = _FIRST_PAUSE
@@ -157,9 +176,6 @@ class Listening:
                 self._lost.set()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, SLOW)
-            else:
-                # Nobody knows what was said meanwhile.
-                self._tell(None, True)
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         sender, _, rest = str(payload).partition(" ")
@@ -167,7 +183,7 @@ class Listening:
             return
         handed, _, types = rest.partition(" ")
         known = [_TYPES[one] for one in types.split(",") if one in _TYPES]
-        self._tell(known, handed == "1")
+        self._tell(known, handed == "1", False)
 
     async def _look_now_and_then(self) -> None:
         while True:
@@ -181,6 +197,6 @@ class Listening:
 
     async def _look(self) -> None:
         (row,) = await self._connections.fetch(self._schema.sight, safe=True)
-        before, self._sight = self._sight, tuple(row)
+        before, self._sight = self._sight, (row[0], row[1])
         if before != self._sight:
-            self._tell(None, True)
+            self._tell(None, True, False)

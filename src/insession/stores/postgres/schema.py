@@ -13,11 +13,20 @@ from insession.errors import ConfigurationError
 
 VERSION: Final = 1
 """Of the objects that `FILES` make."""
-FILES: Final = ("schema.sql", "sessions.sql", "commits.sql", "leases.sql", "pages.sql", "apply.sql", "alone.sql")
+FILES: Final = (
+    "schema.sql",
+    "sessions.sql",
+    "commits.sql",
+    "leases.sql",
+    "pages.sql",
+    "apply.sql",
+    "together.sql",
+    "alone.sql",
+)
 _NAME: Final = re.compile(r"@(~?)([a-z_]+)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_CHANNEL: Final = 63
-_ARGUMENTS: Final = 16
+_ARGUMENTS: Final = 18
 """Of the function ``apply``."""
 
 
@@ -33,10 +42,14 @@ class Schema:
         self._namespace = namespace
         self._shown = shown
         digest = blake2b(f"insession {schema} {namespace}".encode(), digest_size=8).digest()
-        self.space: int = int.from_bytes(digest, "big", signed=True) & ~1
+        self.space: int = int.from_bytes(digest, "big", signed=True) & ~3
         """The number of the namespace among the database's advisory locks;"""
         self.interest: int = self.space + 1
-        """and of the lock that is held by who waits for more than what stops work."""
+        """of the lock that is held by who waits for more than what stops work;"""
+        self.first: int = self.space + 2
+        """of the one that is held by one process that listens,"""
+        self.others: int = self.space + 3
+        """and of the one that is held by the others."""
         name = f"insession {schema} {namespace}"
         self.channel: str = name if len(name) <= _LONGEST_CHANNEL else f"insession {digest.hex()}"
         self.apply: str = self.call("apply", _ARGUMENTS)

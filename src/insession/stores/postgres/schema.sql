@@ -1,5 +1,14 @@
 -- What one namespace consists of; @name stands for "schema".namespace_name. All text is ordered by its bytes, as in every store.
 
+CREATE FUNCTION @rank(
+    state smallint, opened double precision, ended double precision, keep double precision, finish boolean
+) RETURNS double precision
+LANGUAGE sql IMMUTABLE AS $$
+-- Opening time of a live session, purge time of an ended one. Not a generated column: each statement would read its
+-- expression again, for every row if it does not change.
+    SELECT CASE WHEN state = 0 THEN opened WHEN finish THEN 'Infinity' ELSE ended + keep END
+$$;
+
 CREATE SEQUENCE @number;  -- versions and fencing tokens are taken from it
 
 -- One row, locked last by whatever writes events, until its commit: so positions become visible in their order.
@@ -31,16 +40,16 @@ CREATE TABLE @sessions (
     finish   boolean           NOT NULL,
     stopped  text,
     data     bytea             NOT NULL,
-    -- Opening time of a live one, purge time of an ended one.
-    rank     double precision  NOT NULL GENERATED ALWAYS AS
-        (CASE WHEN state = 0 THEN opened WHEN finish THEN 'Infinity' ELSE ended + keep END) STORED
-) WITH (fillfactor = 85);
+    -- When the sweeper looks at a live one: `due` as it was when it looked last, for a touch must not move an index.
+    timer    double precision  NOT NULL,
+    rank     double precision  NOT NULL   -- see the function of that name
+) WITH (fillfactor = 50);
 ALTER TABLE @sessions ALTER COLUMN data SET STORAGE EXTERNAL;  -- what is encrypted does not shrink
 CREATE INDEX @~ranked ON @sessions (kind, state, rank, id);
 CREATE INDEX @~owned ON @sessions (owner, kind, state, rank, id) WHERE owner IS NOT NULL;
 CREATE INDEX @~placed ON @sessions (node, kind, state, rank, id) WHERE node IS NOT NULL;
 CREATE INDEX @~finish ON @sessions (kind, state, rank, id) WHERE finish;
-CREATE INDEX @~sweep ON @sessions (kind, due, id) WHERE state = 0;
+CREATE INDEX @~sweep ON @sessions (kind, timer, id) WHERE state = 0;
 
 CREATE TABLE @items (
     key      text COLLATE "C" PRIMARY KEY,
@@ -108,7 +117,12 @@ CREATE TYPE @event AS (
 );
 CREATE TYPE @line AS (
     place integer, code smallint, session @sessions, item @items, numbers bigint[], names text[], notes bytea[],
-    moment double precision, more boolean
+    moment double precision, more boolean, moments double precision[]
+);
+-- What like operations came to that were done as one statement: the places of those that are done, what is due then, and
+-- their events with the places of these; whether an ending is among them that answers do not tell.
+CREATE TYPE @several AS (
+    done integer[], dues double precision[], places integer[], events @event[], untold boolean
 );
 -- What an operation came to: its answer, the events that it wrote, and whether it handed a lease on.
 CREATE TYPE @outcome AS (line @line, events @event[], handed boolean);

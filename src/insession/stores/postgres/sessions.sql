@@ -3,6 +3,17 @@
 -- guards: 0 any, 1 absent, 2 version, 3 live, 4 due, 5 ended, 6 same
 -- refusals: 1 stale, 2 ended, 3 past due, 4 missing, 5 limit reached, 6 fenced off, 7 full, 8 taken, 9 lost
 
+CREATE FUNCTION @records(ids text[]) RETURNS SETOF @sessions
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+-- What there is of these sessions, in any order.
+BEGIN
+    RETURN QUERY SELECT * FROM @sessions AS s WHERE s.id = ANY (ids);
+END $$;
+
 CREATE FUNCTION @refused(why integer, rec @sessions, one @items DEFAULT NULL) RETURNS @outcome
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -66,7 +77,8 @@ DECLARE
     event @event;
 BEGIN
     UPDATE @sessions AS s
-    SET state = new_state, version = nextval('@number'), change = by_change, ended = t, reason = why
+    SET state = new_state, version = nextval('@number'), change = by_change, ended = t, reason = why,
+        rank = @rank(new_state, s.opened, t, s.keep, s.finish)
     WHERE s.id = session_id
     RETURNING (ARRAY['interrupted', 'expired', 'closed'])[new_state], t, s.id, s.kind, s.owner, s.version,
         why, by_change, by_node
@@ -103,7 +115,9 @@ BEGIN
     SET kind = after.kind, owner = after.owner, node = after.node, state = after.state, version = after.version,
         change = after.change, opened = after.opened, touched = after.touched, "window" = after."window",
         reach = after.reach, absolute = after.absolute, due = after.due, ended = after.ended, reason = after.reason,
-        keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data
+        keep = after.keep, finish = after.finish, stopped = after.stopped, data = after.data,
+        timer = least(s.timer, after.due),
+        rank = @rank(after.state, after.opened, after.ended, after.keep, after.finish)
     WHERE s.id = rec.id;
     RETURN after;
 END $$;
@@ -121,7 +135,8 @@ BEGIN
         INSERT INTO @sessions VALUES (
             after.id, after.kind, after.owner, after.node, after.state, after.version, after.change, after.opened,
             after.touched, after."window", after.reach, after.absolute, after.due, after.ended, after.reason,
-            after.keep, after.finish, after.stopped, after.data
+            after.keep, after.finish, after.stopped, after.data, after.due,
+            @rank(after.state, after.opened, after.ended, after.keep, after.finish)
         );
     ELSE
         after := @patched(part, rec, doing.change);

@@ -6,20 +6,21 @@ import asyncio
 import os
 import weakref
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg
 
 from insession.errors import ConfigurationError, StoreUnavailable
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker, Wakers
-from insession.kernel.events import START, Cursor, Event, EventType, Page
-from insession.kernel.operations import Answer, Operation
+from insession.kernel.events import FOLLOWED, START, Cursor, Event, EventType, Page
+from insession.kernel.operations import Answer, Load, Loaded, Operation
+from insession.kernel.passing import Passed
 from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
 from .alone import Alone
-from .answers import answers_of
+from .answers import FIELDS, Told, answers_of, record_of
 from .batch import Batch
 from .connections import ERRORS, Address, Connections
 from .listening import Listening
@@ -76,15 +77,17 @@ class PostgresStore:
         if pgbouncer and listen is not None:
             self._direct = Connections(listen, shown, most=1, timeout=timeout, prepared=True, prepare=self._prepare)
         self._wakers = Wakers()
+        self._passed = Passed()
         self._waiting: weakref.WeakSet[Waker] = weakref.WeakSet()
         self._listening = Listening(
             self._connections,
             None if pgbouncer and listen is None else self._direct,
             self._schema,
-            lambda types, handed: self._wakers.set(types, leases=handed),
+            lambda types, handed, answered: self._wakers.set(types, leases=handed, answered=answered),
             lambda: len(self._waiting) > 0,
         )
-        self._alone = Alone(self._connections, self._schema, self._listening.tell)
+        self._alone = Alone(self._connections, self._schema, self._told, server_clock=clock is None)
+        self._records = self._schema.sql(f"SELECT {FIELDS} FROM @records($1)")  # noqa: S608 - our own words
         self._epoch = ""
         self._process: int | None = None
         self._opened = False
@@ -171,14 +174,24 @@ class PostgresStore:
             return []
         if len(operations) == 1 and (answer := await self._alone.apply(operations[0])) is not None:
             return [answer]
+        if (keys := _plain_keys(operations)) is not None:
+            rows = await self._connections.fetch(self._records, keys, safe=True)
+            found = {row[0]: record_of(row) for row in rows}
+            return [Loaded(tuple(map(found.get, cast("Load", one).keys))) for one in operations]
         batch = Batch(operations, self._schema.space, self._retention)
         rows = await self._connections.fetch(
             self._schema.apply, self._clock is None, *batch.arguments(), safe=not batch.writes
         )
         answers, told = answers_of(operations, rows)
         if told is not None:
-            self._listening.tell(told)
+            self._told(told)
         return answers
+
+    def _told(self, told: Told) -> None:
+        answered = told.position > 0 and not (told.untold and told.types & FOLLOWED)
+        if answered:
+            self._passed.note(self._epoch, told.before, told.position)
+        self._listening.tell(told, answered=answered)
 
     def apply_now(self, operation: Operation) -> Answer:
         raise NotImplementedError("no operation is immediate over a network")
@@ -203,12 +216,22 @@ class PostgresStore:
     def _at(self, position: int) -> str:
         return f"{self._epoch}:{position}"
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
-        waker = self._wakers.waker(types, leases=leases)
+        waker = self._wakers.waker(types, leases=leases, onward=self._passed.onward if answered else None)
         self._waiting.add(waker)
         self._listening.want(waker.types)
         return waker
+
+
+def _plain_keys(operations: Sequence[Operation]) -> list[str] | None:
+    """The sessions that these loads ask for; None: they ask for anything else."""
+    keys: list[str] = []
+    for operation in operations:
+        if type(operation) is not Load or operation.under is not None:
+            return None
+        keys += operation.keys
+    return None if any("/" in key for key in keys) else keys
 
 
 def _event_of(row: Sequence[Any]) -> Event:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from insession.errors import OutcomeUnknown, StoreError, StoreFull, StoreUnavailable
-from insession.kernel.events import Event, EventType
+from insession.kernel.events import EventType
 from insession.kernel.operations import Answer, Count, Find, Load, Operation
 
 from .link import Line
 from .records import EVENT_CODES, event_of
 from .script import Program
 from .signals import Tell, tell
+from .stretches import Passed, Stretch
 from .wire import Argument, Failed, answers, arguments, grows
 
 SCAN: Final = 2000
@@ -46,15 +48,12 @@ class Manner(NamedTuple):
     hear: Tell
 
 
-class Stretch(NamedTuple):
-    """Some of the log of one partition."""
+class _Batch(NamedTuple):
+    """Operations, and what is said of them."""
 
-    events: list[Event]
-    epoch: str
-    begin: int
-    position: int
-    more: bool
-    trimmed: bool
+    operations: Sequence[Operation]
+    said: Sequence[Argument]
+    growing: bool
 
 
 class Caller:
@@ -73,28 +72,81 @@ class Caller:
         others: Sequence[str] = (),
         turned_away: Callable[[ResponseError], bool] | None = None,
         number: int = 0,
+        passed: Passed | None = None,
+        ready: Callable[[], Line | None] | None = None,
     ) -> None:
         self._manner = manner
         self._keys: Final = (f"{prefix}m", *others)
         self._line = line
         self._turned_away = turned_away
         self._number = number
+        self._passed = passed
+        self._ready = ready
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        """Apply operations of this partition in one call."""
-        manner = self._manner
-        said = arguments(operations, manner.retention)
-        replies = await self._call(said, growing=any(map(grows, operations)), changing=changes(operations))
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
+        """Apply operations of this partition in one call, sent at once where there is a connection."""
+        program, line = self._manner.program, None if self._ready is None else self._ready()
+        said = arguments(operations, self._manner.retention)
+        batch = _Batch(operations, said, any(map(grows, operations)))
+        if line is None or program.proves_room(line):
+            return self._applied(batch)
+        future: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        command = program.command(line, self._keys, grows=batch.growing)
+        line.send((*command, *self._head(line, proves=False), *said), partial(self._done, future, batch, line))
+        return future
+
+    def _done(self, future: asyncio.Future[Sequence[Answer]], batch: _Batch, line: Line, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            task = asyncio.get_running_loop().create_task(self._applied(batch, (line, reply)))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._mended, future))
+            return
         try:
-            return answers(operations, replies)
+            given = self._given(batch.operations, reply)
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits, and nothing that the connection did
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(given)
+
+    def _mended(self, future: asyncio.Future[Sequence[Answer]], task: asyncio.Task[Sequence[Answer]]) -> None:
+        self._tasks.discard(task)
+        if future.done():
+            return
+        if task.cancelled():
+            future.cancel()
+        elif (error := task.exception()) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+    async def _applied(self, batch: _Batch, first: tuple[Line, Exception] | None = None) -> Sequence[Answer]:
+        changing = changes(batch.operations)
+        reply = await self._call(batch.said, growing=batch.growing, changing=changing, first=first)
+        return self._given(batch.operations, reply)
+
+    def _given(self, operations: Sequence[Operation], reply: Sequence[Any]) -> Sequence[Answer]:
+        """The answers in a reply; and whoever has to hear of them does."""
+        manner = self._manner
+        replies, *told = reply
+        try:
+            given = answers(operations, replies)
         except Failed as error:
+            manner.hear(None, True, False)
             raise OutcomeUnknown(f"{manner.where}: an operation failed on the server: {error}") from error
+        if told:
+            types, raw = told
+            answered = self._passed is not None and len(raw) > 0 and self._passed.note(raw)
+            tell(types.decode(), manner.hear, answered=answered)
+        return given
 
     async def page(self, position: str, epoch: str, limit: int, types: Collection[EventType] | None) -> Stretch:
         """Some of the log after a position: ``""`` is its end, ``first`` what is before its first event."""
         wanted = "*" if types is None else "".join(sorted(EVENT_CODES[one] for one in types))
         said: list[Argument] = ["V", 5, position, epoch, wanted, limit, SCAN]
-        (reply,) = await self._call(said, growing=False, changing=False)
+        (reply,), *_ = await self._call(said, growing=False, changing=False)
         if reply[0] != 1:
             problem = reply[1].decode(errors="replace")
             raise StoreUnavailable(f"{self._manner.where}: the log cannot be read: {problem}")
@@ -103,27 +155,35 @@ class Caller:
         events = [event_of(place, code, raw, self._number) for place, code, raw in entries]
         return Stretch(events, cast("bytes", raw_epoch).decode(), begin, reached, more == 1, trimmed == 1)
 
-    async def _call(self, said: Sequence[Argument], *, growing: bool, changing: bool) -> Any:
+    async def _call(
+        self,
+        said: Sequence[Argument],
+        *,
+        growing: bool,
+        changing: bool,
+        first: tuple[Line, Exception] | None = None,
+    ) -> Any:
+        """``first``: it was sent over this line already, and that is how it failed."""
         loop, manner = asyncio.get_running_loop(), self._manner
         start = loop.time()
         while True:
-            line = await self._line()
+            line, failed = (await self._line(), None) if first is None else first
+            first = None
             head = self._head(line, proves=changing and manner.program.proves_room(line))
             try:
-                told, replies = await manner.program.call(line, self._keys, (*head, *said), grows=growing)
+                if failed is not None and not isinstance(failed, ResponseError):
+                    raise failed
+                return await manner.program.call(line, self._keys, (*head, *said), grows=growing, refused=failed)
             except OutcomeUnknown as error:
                 if changing:
                     # What it wrote, if it ran, nobody else here is told of.
-                    manner.hear(None, True)
+                    manner.hear(None, True, False)
                     raise
                 if loop.time() - start > manner.patience / 2:
                     raise StoreUnavailable(str(error)) from error
             except ResponseError as error:
                 if loop.time() - start > manner.patience or not await self._again(error):
                     raise self._failure(error) from error
-            else:
-                tell(told.decode(), manner.hear)
-                return replies
 
     async def _again(self, error: ResponseError) -> bool:
         if self._turned_away is None or not self._turned_away(error):

@@ -57,17 +57,30 @@ local function refusal_of_item(commit, part, item)
   return nil
 end
 
-function S.end_one(record, how)
-  record.version, record.change, record.ended, record.reason = S.next_number(), how.change, how.at, how.reason
-  record.state = how.state
-  S.rewrite(record, record)
-  -- Out of the indexes of the live, into those of the ended.
-  record.state = 0
-  S.leave(record)
-  record.state = how.state
-  S.enter(record)
-  S.log(how.state + 1, how.at, record.id, record.kind, record.owner, record.version, how.reason, how.change, how.node)
-  return record
+-- Write an ending over a record, and move it from the indexes of the live into those of the ended; its new version.
+local function conclude(id, text, size, reason_size, change_size, finish, keep, kind, owner, node, at, state, reason,
+                        change, maker, answered)
+  local number, key = S.next_number(), S.P .. 's' .. id
+  local kept = change == id and '' or change
+  local after = size - reason_size - change_size + #reason + #kept
+  local head = pack('>I8HHHBBd', number, after, #reason, #kept, state, finish, at)
+    .. sub(text, DUE_AT + 1, size - reason_size - change_size) .. reason .. kept
+  if after == size then
+    call('SETRANGE', key, 0, head)
+  else
+    call('SET', key, head .. data_of(text, size, key))
+  end
+  S.leave(id, 0, kind, owner, node, finish)
+  S.enter(id, state, finish == 1 and math.huge or at + keep, kind, owner, node, finish)
+  append(state + 1, pack(EVENT, number, at, #reason, #kept, #id) .. reason .. kept .. id
+    .. sub(text, KIND_AT + 1, KIND_AT + 3 + #kind + #owner) .. maker, answered)
+  return number
+end
+
+function S.end_one(r, how)
+  r.version = conclude(r.id, r.text, r.size, #r.reason, r.change == r.id and 0 or #r.change, r.finish, r.keep, r.kind,
+    r.owner, r.node, how.at, how.state, how.reason, how.change, how.node)
+  return r
 end
 
 local function expiry_of(commit)
@@ -188,7 +201,7 @@ local function parts_from(args, place)
     local part = {}
     if args[place + 1] == 'r' then
       part.id, part.guard, part.version = args[place + 2], args[place + 3], tonumber(args[place + 4])
-      if args[place + 5] ~= '' then part.new = S.unpacked(part.id, args[place + 5]) end
+      if args[place + 5] ~= '' then part.new = S.unpacked(part.id, pack('>I8', 0) .. args[place + 5]) end
       if args[place + 6] == '1' then part.data = args[place + 7] end
       part.event, part.reason, part.fields = args[place + 8], args[place + 9], {}
       local fields = tonumber(args[place + 10])
@@ -255,8 +268,7 @@ local function forget_replaced(commit, now)
   end
 end
 
-function S.commit(args, place)
-  local commit = commit_from(args, place)
+local function decide(commit)
   local parts, now = commit.parts, {}
   for number, part in ipairs(parts) do
     if part.key then now[number] = S.item(part.key) else now[number] = S.record(part.id) end
@@ -284,36 +296,8 @@ function S.commit(args, place)
   return {1, versions}
 end
 
--- A commit of one record, without limits and fence: what nearly all of them are.
-function S.commit_one(args, place, last)
-  local change, id, guard = args[place + 1], args[place + 4], args[place + 5]
-  local record = S.record(id)
-  if record and record.change == change then return {1, {record.version}} end
-  local at, again = num(args[place]), args[place + 3] == '1'
-  local why = judge(guard, tonumber(args[place + 6]), record, at)
-  if not why and again and guard == 'a' and since(record, at) then why = ENDED end
-  if why then return refused(why, record) end
-  local head, data = args[place + 7], args[place + 8] == '1' and args[place + 9] or nil
-  local after = record
-  if head ~= '' then
-    if record then S.remove(record) end
-    after = S.unpacked(id, head)
-    after.version = S.next_number()
-    S.write(after, nil, data)
-  elseif last == place + 11 and guard ~= 's' then
-    record.version, record.change = S.next_number(), change
-    S.rewrite(record, record, data)
-  else
-    local fields = {}
-    for field = place + 12, last, 2 do fields[args[field]] = args[field + 1] end
-    after = patched(record, {guard = guard, fields = fields}, {change = change})
-    S.write(after, record, data)
-  end
-  if args[place + 10] ~= '' then
-    S.log(tonumber(args[place + 10]), at, id, after.kind, after.owner, after.version, args[place + 11], change,
-      args[place + 2])
-  end
-  return {1, {after.version}}
+function S.commit(args, place)
+  return decide(commit_from(args, place))
 end
 
 local function picked_of(kind, pick, how, most)
@@ -335,21 +319,11 @@ local function picked_of(kind, pick, how, most)
   return chosen
 end
 
-local function end_by_id(pick, how)
-  local record = S.record(pick.value)
-  if record and record.change == how.change then return {1, {record.id}, {record.version}, 0, 'inf'} end
-  if record and record.opened >= pick.before then return refused(STALE, record) end
-  local why = judge(how.guard, 0, record, how.at)
-  if why then return refused(why, record) end
-  return {1, {record.id}, {S.end_one(record, how).version}, 0, 'inf'}
-end
-
 function S.finish(args, place)
   local pick = {index = args[place], value = args[place + 1], kind = args[place + 2], most = tonumber(args[place + 3]),
     before = num(args[place + 4])}
   local how = {at = num(args[place + 5]), state = tonumber(args[place + 6]), reason = args[place + 7],
     guard = args[place + 8], change = args[place + 9], node = args[place + 10]}
-  if pick.index == 'id' then return end_by_id(pick, how) end
   local chosen, kinds = {}, S.kinds_of(pick.index, pick.value, pick.kind)
   for _, kind in ipairs(kinds) do
     for _, record in ipairs(picked_of(kind, pick, how, pick.most + 1 - #chosen)) do chosen[#chosen + 1] = record end
@@ -363,17 +337,3 @@ function S.finish(args, place)
   return {1, ids, versions, #chosen > pick.most and 1 or 0, text_of(look)}
 end
 
-function S.touch(args, place)
-  local record = S.record(args[place])
-  local at, window, life = num(args[place + 1]), num(args[place + 2]), num(args[place + 3])
-  if not record then return refused(MISSING) end
-  if record.opened >= life then return refused(STALE, record) end
-  if record.state ~= 0 then return refused(ENDED, record) end
-  if record.due <= at then return refused(PAST_DUE, record) end
-  if at - record.touched > window then
-    record.touched = at
-    record.due = math.max(math.min(at + record.reach, record.absolute), record.due)
-    S.write_touch(record)
-  end
-  return {1, text_of(record.due)}
-end

@@ -269,7 +269,7 @@ class ClusterStore(ServerStore):
         )
         return page_of(await asyncio.gather(*calls), limit)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         for one in self._listening:
             one.widen(types)

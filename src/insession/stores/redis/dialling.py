@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar, Final
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from hiredis import Reader
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 
 from insession.errors import ConfigurationError
 from insession.kernel.urls import StoreURL
@@ -22,6 +24,26 @@ _FILES: Final = {"ca": "ssl_ca_certs", "certificate": "ssl_certfile", "key": "ss
 
 Address = tuple[str, int]
 """Host and port."""
+
+
+class Carrier(Connection):
+    """A connection of redis-py that can be handed over, once it is connected and authenticated.
+
+    Its own reading and writing of a command takes longer than the server takes to run it.
+    """
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.WriteTransport, Reader]:
+        """From now on ``protocol`` gets what comes; what to write to, and who reads replies as redis-py does."""
+        writer, errors = self._writer, self._parser
+        if writer is None:
+            raise NoConnection("the connection was lost before it was used")
+        transport = writer.transport
+        transport.set_protocol(protocol)
+        return transport, Reader(protocolError=InvalidResponse, replyError=errors.parse_error)
+
+
+class SecureCarrier(SSLConnection, Carrier):
+    """The same with TLS."""
 
 
 class Dialler:
@@ -61,11 +83,11 @@ class Dialler:
         """The hosts that the URL names."""
         return tuple(self._hosts)
 
-    async def connect(self, address: Address) -> AbstractConnection:
+    async def connect(self, address: Address) -> Carrier:
         """A connection to this server."""
         return await self._connected(*address, self._options)
 
-    async def dial(self) -> AbstractConnection:
+    async def dial(self) -> Carrier:
         """A connection that is connected and authenticated."""
         if self._master is None:
             return await self._connected(*self._hosts[0], self._options)
@@ -101,7 +123,7 @@ class Dialler:
             await connection.disconnect(nowait=True)
         return None if found is None else (found[0].decode(), int(found[1]))
 
-    async def _connected(self, host: str, port: int, options: dict[str, Any]) -> AbstractConnection:
+    async def _connected(self, host: str, port: int, options: dict[str, Any]) -> Carrier:
         connection = self._class(host=host, port=port, **options)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -126,7 +148,7 @@ def _check_plain(url: StoreURL, path: str) -> None:
         raise ConfigurationError(f"{url.shown}: a cluster has only the database 0")
 
 
-async def _prove_master(connection: AbstractConnection) -> None:
+async def _prove_master(connection: Carrier) -> None:
     """What the sentinels name may not know yet that it is the master, or not yet that it is none any more."""
     await connection.send_command("ROLE", check_health=False)
     role = await connection.read_response()
@@ -134,7 +156,7 @@ async def _prove_master(connection: AbstractConnection) -> None:
         raise NoConnection("the server that the sentinels name is no master yet")
 
 
-def _carried(url: StoreURL, patience: float) -> tuple[type[Connection], dict[str, Any]]:
+def _carried(url: StoreURL, patience: float) -> tuple[type[Carrier], dict[str, Any]]:
     """What every connection has in common. Nothing is sent again by redis-py: what that means only we know."""
     options: dict[str, Any] = {
         "socket_timeout": None,
@@ -147,8 +169,8 @@ def _carried(url: StoreURL, patience: float) -> tuple[type[Connection], dict[str
     if not tls:
         if files:
             raise ConfigurationError(f"{url.shown}: files for TLS go with rediss:// or valkeys://")
-        return Connection, options
-    return SSLConnection, options | files | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return Carrier, options
+    return SecureCarrier, options | files | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 def _database(url: StoreURL, path: str) -> int:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -23,7 +22,7 @@ from redis.exceptions import (
 
 from insession.errors import ConfigurationError, StoreUnavailable
 
-from .dialling import Address, Dialler
+from .dialling import Address, Carrier, Dialler
 from .link import Line, Link
 
 _PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -147,7 +146,7 @@ class Nodes:
             self._links[address] = link
         return link
 
-    async def dial(self, slot: int) -> AbstractConnection:
+    async def dial(self, slot: int) -> Carrier:
         """A connection of its own to the master of a slot."""
         try:
             return await self._dialler.connect(self.master(slot))

@@ -2,7 +2,6 @@
 
 local UNDER_LIMIT = 1048576
 local CHUNK = 200
-local FOLLOWED = {[2] = true, [3] = true, [4] = true, [7] = true}
 
 function S.load(args, place)
   local found, number = {}, tonumber(args[place])
@@ -119,14 +118,19 @@ local function purge_kind(args, place)
   return {1, number, number >= most and 1 or 0}
 end
 
+local function owner_of(event)
+  local _, _, reason_size, change_size, id_size, place = unpack(EVENT, event)
+  local _, owner = unpack('>Bc0Hc0', event, place + reason_size + change_size + id_size)
+  return owner
+end
+
 -- Events of an owner; positions are never given again, so that cursors pass the gap.
 local function forget(owner, most)
   local number, from = 0, '-'
   while number < most do
     local page = call('XRANGE', S.P .. 'e', from, '+', 'COUNT', CHUNK)
     for _, entry in ipairs(page) do
-      local _, _, _, _, whose = struct.unpack('>dI8Hc0Bc0Hc0', entry[2][2])
-      if whose == '+' .. owner and number < most then
+      if owner_of(entry[2][2]) == '+' .. owner and number < most then
         call('XDEL', S.P .. 'e', entry[1])
         number = number + 1
       end
@@ -139,7 +143,7 @@ end
 
 local function purge_owner(owner, most)
   local number = 0
-  for _, kind in ipairs(call('ZRANGE', S.P .. 'K', 0, -1)) do
+  for _, kind in ipairs(S.kind_names()) do
     for state = 1, 3 do
       local page = S.walk('owner', owner, kind, state, nil, most - number)
       for _, record in ipairs(page) do S.remove(record) end
@@ -159,7 +163,7 @@ local function trim(by, most)
   S.meta()
   local number = 0
   for _, entry in ipairs(call('XRANGE', S.P .. 'e', '-', '+', 'COUNT', most)) do
-    if struct.unpack('>d', entry[2][2]) >= by then break end
+    if unpack('>xxxxxxxxd', entry[2][2]) >= by then break end
     number = number + 1
     S.first = tonumber(string.match(entry[1], '^%d+')) + 1
   end
@@ -226,25 +230,46 @@ function S.publish(who)
   return followed .. other
 end
 
-local MEANING = {L = S.load, C = S.commit, O = S.commit_one, E = S.finish, T = S.touch, A = S.acquire, R = S.renew, G = S.release,
-  F = S.find, N = S.total, P = S.purge, V = S.page}
+-- What was told to nobody but those who wait for the channels: how far a reader of what is followed has come who saw
+-- all before this call, and whether its answers told all of it.
+local function passed()
+  return pack('>BI8I8', S.unanswered, S.followed_before, S.position) .. S.epoch
+end
+
+local MEANING = {L = S.load, C = S.commit, E = S.finish, A = S.acquire, R = S.renew, G = S.release, F = S.find,
+  N = S.total, P = S.purge, V = S.page}
+-- What nearly all operations are, each with a fixed number of arguments.
+local QUICK = {l = S.load_one, o = S.open, u = S.update, t = S.touch, e = S.end_one_id}
+local SIZES = {l = 1, o = 4, u = 4, t = 2, e = 5}
 
 -- The arguments: the run of the server, a fresh epoch, who asks, whether leases go by the operations' times, whether
--- to prove first that there is room; then of each operation its letter, the number of its arguments, and these. One
--- that fails is answered as failed alone.
+-- to prove first that there is room; then of each operation its letter, the number of its arguments where that is not
+-- fixed, and these. One that fails is answered as failed alone.
 function S.apply(keys, args)
-  call = redis.call
-  S.P = string.sub(keys[1], 1, -2)
+  call, pack, unpack, sub = redis.call, struct.pack, struct.unpack, string.sub
+  S.P = sub(keys[1], 1, -2)
   S.run, S.fresh_epoch, S.by_clock = args[1], args[2], args[4] == '1'
-  S.number, S.saved, S.time, S.handed_on, S.known, S.told = nil, nil, nil, false, {}, {}
-  if args[5] == '1' then call('HSET', keys[1], 'room', '1') end
-  local answers, place, last = {}, 6, #args
+  S.number, S.saved, S.time, S.handed_on, S.told, S.unanswered = nil, nil, nil, false, {}, 0
+  S.leases_read, S.leases_changed = {}, {}
+  -- It writes nothing, and is refused where nothing may be written.
+  if args[5] == '1' then call('SETRANGE', keys[1], 0, '') end
+  local answers, number, place, last = {}, 0, 6, #args
   while place < last do
-    local size = tonumber(args[place + 1])
-    local done, answer = pcall(MEANING[args[place]], args, place + 2, place + 1 + size)
-    answers[#answers + 1] = done and answer or {-1, type(answer) == 'table' and answer.err or tostring(answer)}
-    place = place + 2 + size
+    local letter = args[place]
+    local size, meaning = SIZES[letter], QUICK[letter]
+    if not size then
+      place = place + 1
+      size, meaning = tonumber(args[place]), MEANING[letter]
+    end
+    local done, answer = pcall(meaning, args, place + 1)
+    number = number + 1
+    if not done then answer = {-1, type(answer) == 'table' and answer.err or tostring(answer)} end
+    answers[number] = answer
+    place = place + 1 + size
   end
+  S.save_leases()
   S.save()
-  return {S.publish(args[3]), answers}
+  local told = S.publish(args[3])
+  if told == '' then return {answers} end
+  return {answers, told, S.number and passed() or ''}
 end

@@ -7,13 +7,18 @@
 
 local S = {}
 
-local HEAD = '>HBBI8ddddddddBc0Hc0Hc0Hc0Hc0Bc0'
+-- A record: `records.py` says what lies where. What an ending or an update leaves as it is stands together.
+local HEAD = '>I8HHHBBddddddddBc0Hc0Hc0Bc0'
 local FIXED_SIZE = 86
-local TOUCHED_AT = 12
+local DUE_AT = 24
+local KIND_AT = 80
 local READ_AHEAD = 1023
+local META = '>I8I8I8I8Bc0Bc0'
+local EVENT = '>I8dHHH'
+local FOLLOWED = {[2] = true, [3] = true, [4] = true, [7] = true}
 
--- `redis.call`, bound by each call.
-local call
+-- `redis.call` and what else is needed all the time, bound by each call.
+local call, pack, unpack, sub
 
 local function num(text)
   if text == 'inf' then return math.huge end
@@ -34,26 +39,22 @@ local function before(one, other)
   return #one < #other
 end
 
--- What the partition counts, read when the first operation of a call needs it. Another run of the server than the
--- one that wrote last may have lost what came at the end of the log: its epoch is a new one.
+-- What the partition counts, and its kinds, read when the first operation of a call needs it. Another run of the
+-- server than the one that wrote last may have lost what came at the end of the log: its epoch is a new one.
 function S.meta()
   if S.number then return end
-  local found = call('HMGET', S.P .. 'm', 'number', 'position', 'first', 'epoch', 'run')
-  S.number, S.position, S.first = tonumber(found[1] or 0), tonumber(found[2] or 0), tonumber(found[3] or 1)
-  S.saved = {S.number, S.position, S.first}
-  S.epoch = found[4]
-  if found[5] ~= S.run then
-    S.epoch = S.fresh_epoch
-    call('HSET', S.P .. 'm', 'epoch', S.epoch, 'run', S.run)
-  end
+  local text = call('GET', S.P .. 'm')
+  if not text or text == '' then text = pack(META, 0, 0, 1, 0, 0, '', 0, '') .. '\0' end
+  local run, place
+  S.number, S.position, S.first, S.followed, S.epoch, run, place = unpack(META, text)
+  S.kinds, S.saved, S.followed_before = sub(text, place), text, S.followed
+  if run ~= S.run then S.epoch = S.fresh_epoch end
 end
 
 function S.save()
   if not S.number then return end
-  if S.number ~= S.saved[1] or S.position ~= S.saved[2] or S.first ~= S.saved[3] then
-    call('HSET', S.P .. 'm', 'number', string.format('%.0f', S.number),
-      'position', string.format('%.0f', S.position), 'first', string.format('%.0f', S.first))
-  end
+  local text = pack(META, S.number, S.position, S.first, S.followed, #S.epoch, S.epoch, #S.run, S.run) .. S.kinds
+  if text ~= S.saved then call('SET', S.P .. 'm', text) end
 end
 
 function S.next_number()
@@ -62,32 +63,55 @@ function S.next_number()
   return S.number
 end
 
+-- Every kind that there was, in order.
+function S.kind_names()
+  S.meta()
+  local names = {}
+  for name in string.gmatch(S.kinds, '%Z+') do names[#names + 1] = name end
+  return names
+end
+
+local function know_kind(kind)
+  S.meta()
+  if string.find(S.kinds, '\0' .. kind .. '\0', 1, true) then return end
+  local names = S.kind_names()
+  names[#names + 1] = kind
+  table.sort(names, before)
+  S.kinds = '\0' .. table.concat(names, '\0') .. '\0'
+end
+
 function S.unpacked(id, text)
-  local size, state, finish, version, touched, due, opened, window, reach, absolute, ended, keep, kind, owner, node,
-    change, reason, stopped = struct.unpack(HEAD, text)
-  if change == '' then change = id end
+  local version, size, reason_size, change_size, state, finish, ended, due, touched, window, reach, absolute, keep,
+    opened, kind, owner, node, stopped, place = unpack(HEAD, text)
+  local change = change_size == 0 and id or sub(text, size - change_size + 1, size)
   return {id = id, text = text, size = size, state = state, finish = finish, version = version, touched = touched,
     due = due, opened = opened, window = window, reach = reach, absolute = absolute, ended = ended, keep = keep,
-    kind = kind, owner = owner, node = node, change = change, reason = reason, stopped = stopped}
+    kind = kind, owner = owner, node = node, change = change, reason = sub(text, place, place + reason_size - 1),
+    stopped = stopped}
+end
+
+-- The beginning of a record with its whole envelope, and the size of that.
+local function head_of(key, ahead)
+  local text = call('GETRANGE', key, 0, ahead)
+  if #text == 0 then return nil end
+  local size = string.byte(text, 9) * 256 + string.byte(text, 10)
+  if size > #text then text = call('GETRANGE', key, 0, size - 1) end
+  return text, size
 end
 
 function S.record(id)
-  local key = S.P .. 's' .. id
-  local text = call('GETRANGE', key, 0, READ_AHEAD)
-  if #text == 0 then return nil end
-  local size = string.byte(text, 1) * 256 + string.byte(text, 2)
-  if size > #text then text = call('GETRANGE', key, 0, size - 1) end
-  return S.unpacked(id, text)
+  local text = head_of(S.P .. 's' .. id, READ_AHEAD)
+  return text and S.unpacked(id, text)
 end
 
 function S.whole(id)
   return call('GET', S.P .. 's' .. id)
 end
 
--- The data of a record that was read: often they came along.
-local function data_of(r, key)
-  if #r.text > READ_AHEAD then return call('GETRANGE', key, r.size, -1) end
-  return string.sub(r.text, r.size + 1)
+-- The data of a record whose beginning was read: often they came along.
+local function data_of(text, size, key)
+  if #text > READ_AHEAD then return call('GETRANGE', key, size, -1) end
+  return sub(text, size + 1)
 end
 
 function S.copy(r)
@@ -101,9 +125,9 @@ local function packed(r)
   -- An opening often has the session's id as that of its change.
   local change = r.change == r.id and '' or r.change
   r.size = FIXED_SIZE + #r.kind + #r.owner + #r.node + #change + #r.reason + #r.stopped
-  return struct.pack(HEAD, r.size, r.state, r.finish, r.version, r.touched, r.due, r.opened, r.window, r.reach,
-    r.absolute, r.ended, r.keep, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #change, change,
-    #r.reason, r.reason, #r.stopped, r.stopped)
+  return pack(HEAD, r.version, r.size, #r.reason, #change, r.state, r.finish, r.ended, r.due, r.touched, r.window,
+    r.reach, r.absolute, r.keep, r.opened, #r.kind, r.kind, #r.owner, r.owner, #r.node, r.node, #r.stopped,
+    r.stopped) .. r.reason .. change
 end
 
 function S.rank(r)
@@ -112,44 +136,35 @@ function S.rank(r)
   return r.ended + r.keep
 end
 
-function S.enter(r)
-  if not S.known[r.kind] then
-    call('ZADD', S.P .. 'K', 0, r.kind)
-    S.known[r.kind] = true
-  end
-  local P, where, rank, id = S.P, r.state .. r.kind, S.rank(r), r.id
+-- Into the indexes of a state.
+function S.enter(id, state, rank, kind, owner, node, finish)
+  local P, where = S.P, state .. kind
   call('ZADD', P .. 'k' .. where, rank, id)
-  if r.owner ~= '' then call('ZADD', P .. 'o' .. where .. r.owner, rank, id) end
-  if r.node ~= '' then call('ZADD', P .. 'n' .. where .. r.node, rank, id) end
-  if r.finish == 1 then call('ZADD', P .. 'f' .. where, rank, id) end
-  if r.state == 0 then call('ZADD', P .. 'd' .. r.kind, r.due, id) end
+  if owner ~= '' then call('ZADD', P .. 'o' .. where .. owner, rank, id) end
+  if node ~= '' then call('ZADD', P .. 'n' .. where .. node, rank, id) end
+  if finish == 1 then call('ZADD', P .. 'f' .. where, rank, id) end
 end
 
-function S.leave(r)
-  local P, where, id = S.P, r.state .. r.kind, r.id
+function S.leave(id, state, kind, owner, node, finish)
+  local P, where = S.P, state .. kind
   call('ZREM', P .. 'k' .. where, id)
-  if r.owner ~= '' then call('ZREM', P .. 'o' .. where .. r.owner, id) end
-  if r.node ~= '' then call('ZREM', P .. 'n' .. where .. r.node, id) end
-  if r.finish == 1 then call('ZREM', P .. 'f' .. where, id) end
-  if r.state == 0 then call('ZREM', P .. 'd' .. r.kind, id) end
+  if owner ~= '' then call('ZREM', P .. 'o' .. where .. owner, id) end
+  if node ~= '' then call('ZREM', P .. 'n' .. where .. node, id) end
+  if finish == 1 then call('ZREM', P .. 'f' .. where, id) end
+  if state == 0 then call('ZREM', P .. 'd' .. kind, id) end
 end
 
--- Put a record in place of `old`, in every index; without `data` its data stay.
-function S.write(r, old, data)
-  S.rewrite(r, old, data)
-  if not old then
-    S.enter(r)
-  elseif old.state ~= r.state or old.node ~= r.node or old.finish ~= r.finish or old.owner ~= r.owner
-    or old.kind ~= r.kind or S.rank(old) ~= S.rank(r) then
-    S.leave(old)
-    S.enter(r)
-  elseif r.state == 0 and old.due ~= r.due then
-    call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
-  end
+local function enter(r)
+  know_kind(r.kind)
+  S.enter(r.id, r.state, S.rank(r), r.kind, r.owner, r.node, r.finish)
+  if r.state == 0 then call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id) end
 end
 
--- The same where no index moves. `old` may be the record itself.
-function S.rewrite(r, old, data)
+local function leave(r)
+  S.leave(r.id, r.state, r.kind, r.owner, r.node, r.finish)
+end
+
+local function rewrite(r, old, data)
   local key, size = S.P .. 's' .. r.id, old and old.size
   local head = packed(r)
   if data then
@@ -157,16 +172,23 @@ function S.rewrite(r, old, data)
   elseif size == r.size then
     call('SETRANGE', key, 0, head)
   else
-    old.size = size
-    call('SET', key, head .. data_of(old, key))
+    call('SET', key, head .. data_of(old.text, size, key))
     r.size = #head
   end
 end
 
--- A touch rewrites 16 bytes.
-function S.write_touch(r)
-  call('SETRANGE', S.P .. 's' .. r.id, TOUCHED_AT, struct.pack('>dd', r.touched, r.due))
-  call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
+-- Put a record in place of `old`, in every index; without `data` its data stay.
+function S.write(r, old, data)
+  rewrite(r, old, data)
+  if not old then
+    enter(r)
+  elseif old.state ~= r.state or old.node ~= r.node or old.finish ~= r.finish or old.owner ~= r.owner
+    or old.kind ~= r.kind or S.rank(old) ~= S.rank(r) then
+    leave(old)
+    enter(r)
+  elseif r.state == 0 and old.due ~= r.due then
+    call('ZADD', S.P .. 'd' .. r.kind, r.due, r.id)
+  end
 end
 
 -- The text of an id: keys of items begin with it.
@@ -188,7 +210,7 @@ function S.remove(r)
     for _, key in ipairs(keys) do S.remove_item(S.item(key)) end
   end
   call('DEL', S.P .. 's' .. r.id)
-  S.leave(r)
+  leave(r)
 end
 
 function S.index_key(index, value, kind, state)
@@ -259,7 +281,7 @@ function S.kinds_of(index, value, kind)
   end
   if kind ~= '' then return {kind} end
   local kinds = {}
-  for _, name in ipairs(call('ZRANGE', S.P .. 'K', 0, -1)) do
+  for _, name in ipairs(S.kind_names()) do
     if index == 'due' or string.sub(name, 1, 1) ~= '~' then kinds[#kinds + 1] = name end
   end
   return kinds
@@ -306,7 +328,7 @@ function S.put_item(i, old, data)
     call('ZADD', S.P .. 'W' .. string.sub(i.owner, 2), 0, i.key)
   end
   if i.expires < math.huge then
-    call('ZADD', S.P .. 'E', i.expires, i.key)
+    if not old or old.expires ~= i.expires then call('ZADD', S.P .. 'E', i.expires, i.key) end
   elseif old and old.expires < math.huge then
     call('ZREM', S.P .. 'E', i.key)
   end
@@ -319,13 +341,21 @@ function S.remove_item(i)
   if i.expires < math.huge then call('ZREM', S.P .. 'E', i.key) end
 end
 
--- Append an event; its position is the partition's next one.
-function S.log(event, time, id, kind, owner, version, reason, change, node)
-  S.meta()
+-- Append an event, as `records.py` says; its position is the partition's next one. `answered`: of an ending that
+-- the answer tells to who made it.
+local function append(event, text, answered)
   S.position = S.position + 1
   S.told[event] = true
+  if FOLLOWED[event] then
+    S.followed = S.position
+    if not answered then S.unanswered = 1 end
+  end
+  call('XADD', S.P .. 'e', string.format('%.0f-0', S.position), event, text)
+end
+
+function S.log(event, time, id, kind, owner, version, reason, change, node)
+  S.meta()
   if change == id then change = '' end
-  call('XADD', S.P .. 'e', string.format('%.0f-0', S.position), event,
-    struct.pack('>dI8Hc0Bc0Hc0Hc0Hc0Hc0', time, version, #id, id, #kind, kind, #owner, owner, #reason, reason,
-      #change, change, #node, node))
+  append(event, pack(EVENT, version, time, #reason, #change, #id) .. reason .. change .. id ..
+    pack('>Bc0Hc0', #kind, kind, #owner, owner) .. node)
 end

@@ -22,19 +22,23 @@ EVENT_CODES: Final = {event: str(code) for code, event in enumerate(EVENTS)}
 
 _DIGITS: Final = 32
 _RAW: Final = 16
-_FRONT: Final = Struct(">HBBQdddddddd")
-"""Size of the envelope, state, finish, version; touched, due, opened, window, reach, absolute, ended, keep.
+_FRONT: Final = Struct(">QHHHBB8d")
+"""Version, size of the envelope, of the reason, of the last change, state, finish; ended, due, touched, window, reach,
+absolute, keep, opened.
 
-The texts behind it have their size before them: kind (one byte), owner, node, change, reason (two), stopped (one).
+The texts behind it: kind (its size before it in one byte), owner, node (two), stopped (one), reason, change. So what
+an ending or an update writes stands at both ends, and what an event says of its session, behind one another.
 """
-FIXED: Final = _FRONT.size + 10
+_FRESH: Final = Struct(">HHHBB8d")
+"""The same without the version, which the server gives."""
+FIXED: Final = _FRONT.size + 6
 """The size of an envelope without its texts."""
 _SHORT: Final = [bytes((size,)) for size in range(256)]
 _LONG: Final = Struct(">H").pack
 _ITEM: Final = Struct(">HQdH")
 """Size of all before the data, version, expires, size of the owner; then the owner and the last changes."""
-_EVENT: Final = Struct(">dQH")
-"""Time, version, size of the id; the id, then kind (size in one byte), owner, reason, change and node (two).
+_EVENT: Final = Struct(">QdHHH")
+"""Version, time, sizes of reason, change and id; these, kind (size in one byte), owner (two), and the node.
 
 A change that has the id of the session is left out, here and in an envelope.
 """
@@ -64,32 +68,28 @@ def optional(text: str | None) -> str:
 
 
 def envelope(record: Record) -> bytes:
-    """The envelope of a new record."""
+    """The envelope of a new record, without its version."""
     kind = record.kind.encode()
     change = b"" if record.change == record.id else packed_id(record.change)
     owner, node = optional(record.owner).encode(), optional(record.node).encode()
     reason, stopped = optional(record.reason).encode(), optional(record.stopped).encode()
-    sizes = len(kind), len(owner), len(node), len(change), len(reason), len(stopped)
-    return b"".join(
-        (
-            _FRONT.pack(
-                FIXED + sum(sizes),
-                CODES[record.state],
-                record.finish,
-                record.version,
-                record.touched,
-                record.due,
-                record.opened,
-                record.window,
-                record.reach,
-                record.absolute,
-                record.ended,
-                record.keep,
-            ),
-            *(_SHORT[sizes[0]], kind, _LONG(sizes[1]), owner, _LONG(sizes[2]), node),
-            *(_LONG(sizes[3]), change, _LONG(sizes[4]), reason, _SHORT[sizes[5]], stopped),
-        )
+    front = _FRESH.pack(
+        FIXED + len(kind) + len(owner) + len(node) + len(stopped) + len(reason) + len(change),
+        len(reason),
+        len(change),
+        CODES[record.state],
+        record.finish,
+        record.ended,
+        record.due,
+        record.touched,
+        record.window,
+        record.reach,
+        record.absolute,
+        record.keep,
+        record.opened,
     )
+    texts = (_SHORT[len(kind)], kind, _LONG(len(owner)), owner, _LONG(len(node)), node, _SHORT[len(stopped)], stopped)
+    return b"".join((front, *texts, reason, change))
 
 
 def _texts(raw: bytes, place: int, sizes: Sequence[int]) -> list[bytes]:
@@ -107,8 +107,10 @@ def _maybe(text: bytes) -> str | None:
 
 def record_of(session_id: str, raw: bytes) -> Record:
     """The record in a packed string."""
-    size, state, finish, version, touched, due, opened, window, reach, absolute, ended, keep = _FRONT.unpack_from(raw)
-    kind, owner, node, change, reason, stopped = _texts(raw, _FRONT.size, (1, 2, 2, 2, 2, 1))
+    version, size, reason_size, change_size, state, finish, ended, *times = _FRONT.unpack_from(raw)
+    due, touched, window, reach, absolute, keep, opened = times
+    kind, owner, node, stopped = _texts(raw, _FRONT.size, (1, 2, 2, 1))
+    changed = size - change_size
     return Record(
         session_id,
         kind.decode(),
@@ -116,7 +118,7 @@ def record_of(session_id: str, raw: bytes) -> Record:
         _maybe(node),
         STATES[state],
         version,
-        id_of(change) if change else session_id,
+        id_of(raw[changed:size]) if change_size else session_id,
         opened,
         touched,
         window,
@@ -124,7 +126,7 @@ def record_of(session_id: str, raw: bytes) -> Record:
         absolute,
         due,
         ended,
-        _maybe(reason),
+        _maybe(raw[changed - reason_size : changed]),
         keep,
         finish == 1,
         _maybe(stopped),
@@ -143,10 +145,12 @@ def item_of(key: str, raw: bytes) -> Item:
 
 def event_of(position: int, code: bytes, raw: bytes, partition: int) -> Event:
     """The event in an entry of the stream."""
-    time, version, length = _EVENT.unpack_from(raw)
-    place = _EVENT.size + length
-    packed = raw[_EVENT.size : place]
-    kind, owner, reason, change, node = _texts(raw, place, (1, 2, 2, 2, 2))
+    version, time, reason_size, change_size, id_size = _EVENT.unpack_from(raw)
+    changed = _EVENT.size + reason_size
+    identified = changed + change_size
+    named = identified + id_size
+    kind, owner = _texts(raw, named, (1, 2))
+    packed = raw[identified:named]
     return Event(
         EVENTS[int(code)],
         time,
@@ -154,9 +158,9 @@ def event_of(position: int, code: bytes, raw: bytes, partition: int) -> Event:
         kind.decode(),
         _maybe(owner),
         version,
-        _maybe(reason),
-        id_of(change or packed),
-        node.decode(),
+        _maybe(raw[_EVENT.size : changed]),
+        id_of(raw[changed:identified] or packed),
+        raw[named + 3 + len(kind) + len(owner) :].decode(),
         position,
         partition,
     )

@@ -18,7 +18,7 @@ from .link import Line
 from .wire import Argument
 
 Calls = Literal["auto", "functions", "scripts", "plain scripts"]
-_FILES: Final = ("records.lua", "changes.lua", "leases.lua", "pages.lua")
+_FILES: Final = ("records.lua", "changes.lua", "quick.lua", "leases.lua", "pages.lua")
 _FLAGGED: Final = 7
 """Since this version a script has flags, and the server functions."""
 
@@ -63,15 +63,32 @@ class Program:
         """Whether a call that changes anything has to prove itself that there is room."""
         return self._way(line) == "plain scripts"
 
-    async def call(self, line: Line, keys: Sequence[str], arguments: Sequence[Argument], *, grows: bool) -> Any:
-        """Call it; brought to the server first where that has forgotten it, in which case nothing has run."""
+    def command(self, line: Line, keys: Sequence[str], *, grows: bool) -> tuple[Argument, ...]:
+        """The beginning of the command that calls it."""
         way = self._way(line)
         if way == "functions":
-            command: tuple[Argument, ...] = ("FCALL", self._functions[grows], len(keys), *keys)
-        else:
-            text = self._plain if way == "plain scripts" else self._scripts[grows]
-            command = ("EVALSHA", self._digests[text], len(keys), *keys)
+            return ("FCALL", self._functions[grows], len(keys), *keys)
+        text = self._plain if way == "plain scripts" else self._scripts[grows]
+        return ("EVALSHA", self._digests[text], len(keys), *keys)
+
+    async def call(
+        self,
+        line: Line,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        grows: bool,
+        refused: ResponseError | None = None,
+    ) -> Any:
+        """Call it; brought to the server first where that has forgotten it, in which case nothing has run.
+
+        ``refused``: it was called already, and that is the answer.
+        """
+        way = self._way(line)
+        command = self.command(line, keys, grows=grows)
         try:
+            if refused is not None:
+                raise refused
             return await line.ask(*command, *arguments)
         except NoScriptError:
             await self._bring(line)

@@ -103,8 +103,8 @@ class ServerStore(ABC):
             f"{self._where}: this process was forked from the one that opened the store; open one here"
         )
 
-    def _hear(self, types: Collection[EventType] | None, handed_on: bool) -> None:  # noqa: FBT001
-        self._wakers.set(types, leases=handed_on)
+    def _hear(self, types: Collection[EventType] | None, handed_on: bool, answered: bool) -> None:  # noqa: FBT001
+        self._wakers.set(types, leases=handed_on, answered=answered)
 
     async def _time(self, line: Callable[[], Awaitable[Line]]) -> float:
         if self._clock is not None:

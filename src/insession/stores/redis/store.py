@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker
@@ -15,6 +15,7 @@ from .dialling import Dialler
 from .link import Link
 from .serving import PATIENCE, ServerStore
 from .signals import Signals
+from .stretches import Passed
 
 
 class RedisStore(ServerStore):
@@ -30,7 +31,8 @@ class RedisStore(ServerStore):
         prefix = f"insession{{{self._namespace}}}"
         self._link = Link(self._dialler.dial, self._where, self._patience)
         self._signals = Signals(self._dialler.dial, self._patience, (prefix,), self._own, self._hear)
-        self._caller = Caller(self._manner, prefix, self._link.line)
+        self._passed = Passed()
+        self._caller = Caller(self._manner, prefix, self._link.line, passed=self._passed, ready=self._link.ready)
         await self._link.open()
         await self._signals.open()
 
@@ -42,9 +44,9 @@ class RedisStore(ServerStore):
         self._check()
         return await self._time(self._link.line)
 
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+    def apply(self, operations: Sequence[Operation]) -> Awaitable[Sequence[Answer]]:
         self._check()
-        return await self._caller.apply(operations) if operations else []
+        return self._caller.apply(operations) if operations else _nothing()
 
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         self._check()
@@ -63,7 +65,11 @@ class RedisStore(ServerStore):
             trimmed=found.trimmed,
         )
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         self._signals.widen(types)
-        return self._wakers.waker(types, leases=leases)
+        return self._wakers.waker(types, leases=leases, onward=self._passed.onward if answered else None)
+
+
+async def _nothing() -> Sequence[Answer]:
+    return []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any, Final, cast
 
 from insession.errors import InvalidInput
+from insession.kernel.events import EventType
 from insession.kernel.limits import Limit
 from insession.kernel.operations import (
     Acquire,
@@ -52,8 +54,21 @@ _GUARDS: Final = {
     Guard.ENDED: "e",
     Guard.SAME: "s",
 }
-_RULES: Final = {"deny": "deny", "oldest": "oldest", "least recently used": "used"}
+_RULES: Final = {"deny": ("deny", 0), "oldest": ("oldest", 1), "least recently used": ("used", 2)}
+"""As words, and as numbers."""
 _TEXTS: Final = frozenset({"owner", "node", "reason", "stopped"})
+
+
+_ABSENT: Final = Guard.ABSENT
+_VERSION: Final = Guard.VERSION
+_DUE: Final = Guard.DUE
+_OPENED: Final = EventType.OPENED
+_ACTIVE: Final = State.ACTIVE
+_WHEN: Final = Struct(">dQ").pack
+_TOUCH: Final = Struct(">3d").pack
+_END: Final = Struct(">ddBB").pack
+_LIMIT: Final = Struct(">HBB").pack
+_DUE_THEN: Final = Struct(">d").unpack
 
 
 class Failed(Exception):
@@ -73,44 +88,73 @@ def arguments(operations: Sequence[Operation], retention: float) -> list[Argumen
     """The arguments that say what to do."""
     said: list[Argument] = []
     for operation in operations:
-        letter, encode = _ENCODERS[type(operation)]
-        if letter == "C" and _alone(operation):
-            letter, encode = "O", _commit_one
-        mine = encode(operation)
-        if letter == "P":
-            mine.append(repr(retention))
-        said += (letter, len(mine), *mine)
+        kind = type(operation)
+        quick = _QUICK.get(kind)
+        mine = None if quick is None else quick(operation)
+        if mine is None:
+            letter, encode = _ENCODERS[kind]
+            rest = encode(operation)
+            if letter == "P":
+                rest.append(repr(retention))
+            said += (letter, len(rest), *rest)
+        else:
+            said += mine
     return said
+
+
+def _quick_load(load: Load) -> tuple[Argument, ...] | None:
+    """One record."""
+    keys = load.keys
+    if len(keys) != 1 or load.under is not None or "/" in keys[0]:
+        return None
+    return ("l", packed_id(keys[0]))
+
+
+def _quick_commit(commit: Commit) -> tuple[Argument, ...] | None:
+    """An opening as engines send it, or nothing but new data over a version."""
+    parts = commit.patches
+    if len(parts) != 1 or commit.fence is not None:
+        return None
+    patch = parts[0]
+    if type(patch) is not Patch:
+        return None
+    if patch.guard is _ABSENT:
+        return _quick_opening(commit, patch)
+    data = patch.data
+    if patch.guard is not _VERSION or data is None or patch.fields or patch.event is not None or commit.limits:
+        return None
+    return ("u", packed_id(patch.id), _WHEN(commit.at, patch.version), packed_id(commit.change), data)
+
+
+def _quick_opening(commit: Commit, patch: Patch) -> tuple[Argument, ...] | None:
+    new, limits = patch.record, commit.limits
+    if new is None or commit.again or len(limits) > 1 or patch.event is not _OPENED or patch.reason is not None:
+        return None
+    if new.opened != commit.at or new.change != commit.change or new.state is not _ACTIVE:
+        return None
+    limit = b""
+    if limits:
+        over, most = limits[0].over, limits[0].most
+        limit = _LIMIT(most, over == "kind", _RULES[limits[0].then][1])
+    return ("o", packed_id(patch.id), envelope(new) + new.data, commit.node, limit)
+
+
+def _quick_touch(touch: Touch) -> tuple[Argument, ...]:
+    return ("t", packed_id(touch.id), _TOUCH(touch.at, touch.window, touch.before))
+
+
+def _quick_end(end: End) -> tuple[Argument, ...] | None:
+    """The ending of one id."""
+    pick, how = end.pick, end.ending
+    if pick.index != "id" or pick.value is None:
+        return None
+    when = _END(how.at, pick.before, CODES[how.state], how.guard is _DUE)
+    return ("e", packed_id(pick.value), when, optional(how.reason), packed_id(how.change), how.node)
 
 
 def _load(load: Load) -> list[Argument]:
     keys = [f"i{key}" if "/" in key else b"s" + packed_id(key) for key in load.keys]
     return [len(keys), *keys, optional(load.under)]
-
-
-def _alone(commit: Any) -> bool:
-    """Whether a commit is of one record, without limits and fence: what nearly all of them are."""
-    parts = commit.patches
-    return len(parts) == 1 and type(parts[0]) is Patch and not commit.limits and commit.fence is None
-
-
-def _commit_one(commit: Commit) -> list[Argument]:
-    patch = cast("Patch", commit.patches[0])
-    new, data, fields = patch.record, patch.data, patch.fields
-    head = b""
-    if new is not None:
-        head, data, fields = envelope(new), new.data, None
-    event = patch.event
-    said: list[Argument] = [
-        *(repr(commit.at), packed_id(commit.change), commit.node, "1" if commit.again else "0"),
-        *(packed_id(patch.id), _GUARDS[patch.guard], patch.version, head),
-        *(("0", b"") if data is None else ("1", data)),
-        *("" if event is None else EVENT_CODES[event], optional(patch.reason)),
-    ]
-    if fields:
-        for name, value in fields.items():
-            said += (name, _field(name, value))
-    return said
 
 
 def _commit(commit: Commit) -> list[Argument]:
@@ -129,7 +173,7 @@ def _commit(commit: Commit) -> list[Argument]:
 
 
 def _limit(limit: Limit) -> tuple[Argument, ...]:
-    return (limit.most, limit.over, _RULES[limit.then])
+    return (limit.most, limit.over, _RULES[limit.then][0])
 
 
 def _patch(patch: Patch) -> list[Argument]:
@@ -172,10 +216,6 @@ def _end(end: End) -> list[Argument]:
         *(repr(ending.at), CODES[ending.state], optional(ending.reason), _GUARDS[ending.guard]),
         *(packed_id(ending.change), ending.node),
     ]
-
-
-def _touch(touch: Touch) -> list[Argument]:
-    return [packed_id(touch.id), repr(touch.at), repr(touch.window), repr(touch.before)]
 
 
 def _acquire(ask: Acquire) -> list[Argument]:
@@ -223,7 +263,6 @@ _ENCODERS: Final[dict[type[Any], tuple[str, Callable[[Any], list[Argument]]]]] =
     Load: ("L", _load),
     Commit: ("C", _commit),
     End: ("E", _end),
-    Touch: ("T", _touch),
     Acquire: ("A", _acquire),
     Renew: ("R", _renew),
     Release: ("G", _release),
@@ -232,18 +271,45 @@ _ENCODERS: Final[dict[type[Any], tuple[str, Callable[[Any], list[Argument]]]]] =
     Purge: ("P", _purge),
 }
 
+_QUICK: Final[dict[type[Any], Callable[[Any], tuple[Argument, ...] | None]]] = {
+    Load: _quick_load,
+    Commit: _quick_commit,
+    Touch: _quick_touch,
+    End: _quick_end,
+}
+"""The short forms of what nearly all operations are; None: this one is not such."""
+
 
 def answers(operations: Sequence[Operation], replies: Sequence[Any]) -> list[Answer]:
     """What the call answered. Raises `Failed` where an operation failed on the server."""
     given: list[Answer] = []
     for operation, reply in zip(operations, replies, strict=True):
-        if reply[0] > 0:
+        if type(reply) is not list:
+            given.append(_SHORT[type(operation)](operation, reply))
+        elif reply[0] > 0:
             given.append(_DECODERS[type(operation)](operation, reply))
         elif reply[0] == 0:
             given.append(_refused(reply))
         else:
             raise Failed(reply[1].decode(errors="replace"))
     return given
+
+
+def _record(load: Load, raw: bytes | None) -> Loaded:
+    return Loaded((None if raw is None else record_of(load.keys[0], raw),))
+
+
+def _ended(end: End, version: int) -> Ends:
+    return Ends((cast("str", end.pick.value),), (version,))
+
+
+_SHORT: Final[dict[type[Any], Callable[[Any, Any], Answer]]] = {
+    Load: _record,
+    Commit: lambda _, version: Done((version,)),
+    Touch: lambda _, due: Touched(*_DUE_THEN(due)),
+    End: _ended,
+}
+"""The answers to short forms."""
 
 
 def _refused(reply: Sequence[Any]) -> Refused:
@@ -300,7 +366,6 @@ _DECODERS: Final[dict[type[Any], Callable[[Any, Any], Answer]]] = {
     Load: _loaded,
     Commit: lambda _, reply: Done(tuple(reply[1])),
     End: _ends,
-    Touch: lambda _, reply: Touched(float(reply[1])),
     Acquire: _lease,
     Renew: _lease,
     Release: _lease,

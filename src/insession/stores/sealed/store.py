@@ -101,8 +101,8 @@ class SealedStore:
     async def events(self, after: str | None, limit: int, types: Collection[EventType] | None) -> Page:
         return await self.store.events(after, limit, types)
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
-        return self.store.waker(types, leases=leases)
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
+        return self.store.waker(types, leases=leases, answered=answered)
 
     def _opened(self, seals: Seals, operation: Operation, answer: Answer) -> Answer:
         if type(answer) is Loaded:

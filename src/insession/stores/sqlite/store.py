@@ -168,7 +168,7 @@ class SQLiteStore:
         self._check()
         return self._read(self._page, (after, limit, types))
 
-    def waker(self, types: Collection[EventType], *, leases: bool = False) -> Waker:
+    def waker(self, types: Collection[EventType], *, leases: bool = False, answered: bool = False) -> Waker:
         self._check()
         waker = self._wakers.waker(types, leases=leases)
         self._waiting.add(waker)

@@ -81,6 +81,9 @@ class Driver(RuleBasedStateMachine):
         """Run the loop until this is done."""
         return self.loop.run_until_complete(work)
 
+    async def _applied(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        return await self.store.apply(operations)
+
     def teardown(self) -> None:
         """Close the store."""
         self.wait(self.store.close())
@@ -109,7 +112,7 @@ class Driver(RuleBasedStateMachine):
         """One batch: the store at once, the model one after another; then everything is compared."""
         self.last = list(operations)
         expected = [self.model.apply(one, self.now) for one in [self.numbers.translated(op) for op in operations]]
-        answers = self.wait(self.store.apply([_copied(operation) for operation in operations]))
+        answers = self.wait(self._applied([_copied(operation) for operation in operations]))
         assert len(answers) == len(operations)
         self.seen["batch"] += len(operations) > 1
         for operation, model, store in zip(operations, expected, answers, strict=True):
@@ -150,7 +153,7 @@ class Driver(RuleBasedStateMachine):
             *(Count("kind", kind, state=state) for kind in ("call", "chat", "free") for state in State),
             *(Count(index, value) for index, value in (("owner", "ann"), ("node", "n1"), ("all", None))),  # type: ignore[arg-type]
         ]
-        answers = self.wait(self.store.apply(asked))
+        answers = self.wait(self._applied(asked))
         before = self.seen.copy()
         for operation, store in zip(asked, answers, strict=True):
             self.compare(operation, self.model.apply(operation, self.now), store)
