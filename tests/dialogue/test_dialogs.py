@@ -72,6 +72,8 @@ class Faulty(Struct):
     async def on_start(self, stage: Stage) -> Any:
         if stage.dialog.session.message.text == "nothing":
             return None
+        if stage.dialog.session.message.text == "a text":
+            return stage.talk(lambda dialog: "how are you?")  # type: ignore[arg-type, return-value]
         return stage.next("strat")
 
 
@@ -163,6 +165,8 @@ async def test_stages_that_are_not_there(opened: Make) -> None:
         await say(dialogue, "hi")
     with pytest.raises(ConfigurationError, match=r"Faulty\.on_start returned no navigator"):
         await say(dialogue, "nothing")
+    with pytest.raises(ConfigurationError, match=r"Faulty: a function of stage 'start' gave a str"):
+        await say(dialogue, "a text")
 
 
 @pytest.mark.requirement("D57")
@@ -198,16 +202,40 @@ async def test_a_nested_dialogue_has_its_own_position_in_the_same_commit(opened:
         assert [reply.text for reply in session.replies] == ["which street?"]
 
 
+@pytest.mark.requirement("D56")
+async def test_dialogues_two_deep(opened: Make) -> None:
+    async def survey(session: Any, _: Any) -> Any:
+        async with session.nested("survey", Pizza) as outer, outer.nested("address", Address) as inner:
+            await (outer if outer.dialog.stage is None else inner).dialog.hear()
+            if session.message.text == "enough":
+                outer.quit()
+        return session
+
+    dialogue: Dialogue = await opened(root=Pizza, registry=REGISTRY, pipes=[survey], missed="pardon?")
+    # What an inner one has answered is not missed.
+    assert await say(dialogue, "hi") == ["what size?"]
+    assert await say(dialogue, "hm") == ["which street?"]
+    async with dialogue.turn(message()) as session:
+        await session.dialog.hear()
+        assert set(session.repo.positions) == {"", "survey", "survey/address"}
+    assert await say(dialogue, "enough") == []
+    async with dialogue.turn(message()) as session:
+        assert set(session.repo.positions) == {""}
+        assert session.dialog.stage == "start"
+
+
 @pytest.mark.requirement("D61")
 async def test_quitting_by_the_dialogue_or_the_session_is_the_same(opened: Make) -> None:
     dialogue: Dialogue = await opened(root=Pizza, registry=REGISTRY)
-    for quit_by_dialog in (True, False):
+    for way in ("move", "dialog", "session"):
         async with dialogue.turn(message("hi")) as session:
             await session.dialog.hear()
             first = session.id
         async with dialogue.turn(message("bye")) as session:
-            if quit_by_dialog:
+            if way == "move":
                 await session.dialog.hear(session.dialog.quit())
+            elif way == "dialog":
+                session.dialog.quit()
             else:
                 session.quit()
             assert session.quitting

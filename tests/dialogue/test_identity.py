@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from msgspec import Struct
@@ -10,6 +12,7 @@ from insession import ConfigurationError, DataUnreadable, InvalidInput
 from insession.dialogue import (
     DataLost,
     Dialogue,
+    MemoryConflict,
     NotAdopted,
     Ref,
     Registry,
@@ -27,6 +30,14 @@ from .reading import engine_of, everything
 from .samples import REGISTRY, Draft, Note, Order, UserInfo, message
 
 
+@memory(scope=("user_id",), registry=REGISTRY)
+class Owner(Struct):
+    """A memory that points at data."""
+
+    order: Ref[Order] | None = None
+    friend: Ref[UserInfo] | None = None
+
+
 async def record_of(dialogue: Dialogue) -> Record:
     (record,), _ = await everything(dialogue)
     return record
@@ -40,8 +51,9 @@ async def test_one_object_of_each_identity_whatever_the_way(dialogue: Dialogue) 
         order.buyer = ref(user)
         other = session.adopt(Order(fruit="pear"))
         order.other = ref(other)
-        same: list[object] = [await session.resolve(order.buyer), await session.get("UserInfo")]
-        assert all(one is user for one in same)
+        assert await session.resolve(order.buyer) is user
+        by_name: object = await session.get("UserInfo")
+        assert by_name is user
     async with dialogue.turn(message()) as session:
         order = await session.get(Order)
         assert order.buyer is not None
@@ -51,6 +63,20 @@ async def test_one_object_of_each_identity_whatever_the_way(dialogue: Dialogue) 
         other = await session.resolve(order.other)
         assert other.fruit == "pear"
         assert await session.resolve(Ref[Order](session.repo.identity(other))) is other
+
+
+@pytest.mark.requirement("D22")
+@pytest.mark.parametrize("there", [True, False])
+async def test_tasks_of_a_turn_get_the_same_object(dialogue: Dialogue, there: bool) -> None:
+    if there:
+        async with dialogue.turn(message()) as session:
+            (await session.get(UserInfo)).seen = 1
+    async with dialogue.turn(message()) as session:
+        found = await asyncio.gather(*(session.get(UserInfo) for _ in range(5)))
+        assert all(one is found[0] for one in found)
+        found[1].name = "Ann"
+    async with dialogue.turn(message()) as session:
+        assert (await session.get(UserInfo)).name == "Ann"
 
 
 @pytest.mark.requirement("D23")
@@ -112,10 +138,11 @@ async def test_adopting_a_memory_gives_the_stored_one(opened: Make) -> None:
         assert stored.name == "Ann"
         assert stored is await session.get(UserInfo)
     other: Dialogue = await opened()
-    with pytest.raises(TurnConflict):
+    with pytest.raises(TurnConflict, match="get it instead") as raised:
         # One that was not read is taken for new, and the store knows better.
         async with other.turn(message()) as session:
             session.adopt(UserInfo(name="somebody else"))
+    assert not isinstance(raised.value, MemoryConflict)  # running it again would not help
 
 
 @pytest.mark.requirement("D25")
@@ -168,6 +195,20 @@ async def test_data_that_nothing_points_at_goes(dialogue: Dialogue) -> None:
     async with dialogue.turn(message()) as session:
         assert [one.partition(":")[0] for one in session.repo.state.data] == ["Order", "Draft"]
         assert (await session.get(Draft)).text == "a memory"
+
+
+@pytest.mark.requirement("D27")
+async def test_a_memory_that_outlives_what_it_points_at_is_refused(opened: Make) -> None:
+    dialogue: Dialogue = await opened()
+    with pytest.raises(InvalidInput, match=r"Owner: .* Order"):
+        async with dialogue.turn(message()) as session:
+            (await session.get(Owner)).order = ref(Order("kiwi"))
+    async with dialogue.turn(message()) as session:
+        (await session.get(Owner)).friend = ref(UserInfo("Bob"))
+    async with dialogue.turn(message()) as session:
+        owner = await session.get(Owner)
+        assert owner.friend is not None
+        assert (await session.resolve(owner.friend)).name == "Bob"
 
 
 @pytest.mark.requirement("D28")
@@ -277,6 +318,21 @@ async def test_an_upgrade_that_fails_shows_nothing(opened: Make) -> None:
         async with after.turn(message()) as session:
             await session.get(Second)
     assert "secret" not in str(raised.value)
+
+
+async def test_an_annotation_that_leads_nowhere(opened: Make) -> None:
+    registry = Registry()
+
+    @context(registry=registry)
+    class Local(Struct):
+        item: Nowhere | None = None  # type: ignore[name-defined]  # noqa: F821
+
+    dialogue: Dialogue = await opened(registry=registry)
+    async with dialogue.turn(message()) as session:
+        (await session.get(Local)).item = 1
+    with pytest.raises(ConfigurationError, match=r"Local: .*Nowhere"):
+        async with dialogue.turn(message()) as session:
+            await session.get(Local)
 
 
 @pytest.mark.requirement("D58")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from insession import InvalidInput, SessionEnded
+from insession import Expired, InvalidInput, SessionEnded
 from insession.dialogue import DataLost, Dialogue, Ref, Reply
+from insession.kernel.operations import End, Pick
+from insession.kernel.rules import expiry
 from insession.testing.clock import ManualClock
 
 from .conftest import Make
@@ -176,6 +179,31 @@ async def test_it_expires_so_long_after_its_last_turn(opened: Make, clock: Manua
 
 
 @pytest.mark.requirement("D7")
+@pytest.mark.parametrize("told", ["at once", "at the end"])
+async def test_a_turn_that_is_longer_than_the_expiry_is_told(opened: Make, clock: ManualClock, told: str) -> None:
+    sent: list[object] = []
+
+    async def send(_: object, replies: tuple[Reply, ...]) -> None:
+        sent.append(replies)
+
+    dialogue: Dialogue = await opened(expire=100.0, lease=1000.0, send=send)
+    async with dialogue.turn(message()) as session:
+        (await session.get(Order)).fruit = "kiwi"
+    with pytest.raises(Expired):
+        async with dialogue.turn(message()) as session:
+            (await session.get(Order)).fruit = "pear"
+            session.reply("too late")
+            if told == "at once":
+                # As the reaper does, here or in another process.
+                engine = engine_of(dialogue)
+                await engine._ask(End(Pick("due", most=9), expiry(clock.now() + 101.0, engine._change(), engine.name)))
+                await asyncio.get_running_loop().create_future()
+            clock.set(clock.now() + 101.0)
+    assert sent == []
+    assert await fruit_of(dialogue) is None
+
+
+@pytest.mark.requirement("D7")
 async def test_it_expires_at_its_greatest_age(opened: Make, clock: ManualClock) -> None:
     dialogue: Dialogue = await opened(expire=100.0, max_age=150.0)
     ids = []
@@ -263,6 +291,54 @@ async def test_a_message_without_a_chat(dialogue: Dialogue) -> None:
         async with dialogue.turn(message(user=None)):
             pass
     assert raised.value.field == "chat_id"
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("text", {"text": "half \ud800"}),
+        ("text", {"text": 3}),
+        ("kind", {"kind": "nonsense"}),
+        ("platform", {"platform": "half \ud800"}),
+        ("message_id", {"message_id": ""}),
+    ],
+)
+async def test_a_message_that_cannot_be_taken(dialogue: Dialogue, field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await dialogue.handle(message(**fields))
+    assert raised.value.field == field
+    assert (await dialogue.handle(message(kind="event"))).replies  # its plain name will do
+
+
+async def test_a_reply_that_cannot_be_sent(opened: Make) -> None:
+    dialogue: Dialogue = await opened(outbox=True)
+    for text in (3, "half \ud800"):
+        with pytest.raises(InvalidInput) as raised:
+            async with dialogue.turn(message()) as session:
+                session.reply(text)  # type: ignore[arg-type]
+        assert raised.value.field == "text"
+    for data in (object(), "x" * (1 << 20)):
+        with pytest.raises(InvalidInput, match="replies"):
+            async with dialogue.turn(message()) as session:
+                session.reply("kept until it is sent", data)
+    assert await everything(dialogue) == ([], {})
+
+
+async def test_more_data_than_a_store_takes(opened: Make) -> None:
+    dialogue: Dialogue = await opened()
+    async with dialogue.turn(message()) as session:
+        (await session.get(Order)).fruit = "kiwi"
+    for cls, field in ((Order, "fruit"), (UserInfo, "name")):
+        with pytest.raises(InvalidInput, match="1048576") as raised:
+            async with dialogue.turn(message()) as session:
+                setattr(await session.get(cls), field, "x" * (1 << 20))
+        assert raised.value.field == cls.__name__
+    assert await fruit_of(dialogue) == "kiwi"
+    merging: Dialogue = await opened(on_busy="merge")
+    for said in (message("x" * (1 << 20)), message(data=object())):
+        with pytest.raises(InvalidInput) as raised:
+            await merging.handle(said)
+        assert raised.value.field == "message"
 
 
 async def test_somebody_ends_the_session_in_the_middle_of_a_turn(dialogue: Dialogue, clock: ManualClock) -> None:

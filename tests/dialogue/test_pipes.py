@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from insession import ConfigurationError
+from insession import ConfigurationError, InvalidInput
 from insession.dialogue import (
     STANDARD,
     Dialogue,
@@ -198,6 +198,33 @@ async def test_an_intent_that_does_not_move_lets_the_message_go_on(opened: Make)
     assert await said(dialogue, "hi") == ["first?"]
     plain: Dialogue = await opened(root=Question, registry=REGISTRY, pipes=[NavigationPipe([Help])])
     assert await said(plain, "hi", "help", user="bob") == ["help on all"]
+
+
+async def test_entities_that_do_not_fit(opened: Make) -> None:
+    async def understand(_: Any) -> Meaning:
+        return Meaning(intent="help", entities={"topic": 3})
+
+    pipes = [NavigationPipe([Help])]
+    dialogue: Dialogue = await opened(root=Question, registry=REGISTRY, understand=understand, pipes=pipes)
+    with pytest.raises(InvalidInput, match="help: the entities do not fit"):
+        await dialogue.handle(message())
+
+
+async def test_navigation_by_what_cannot_navigate(opened: Make) -> None:
+    registry = Registry()
+
+    @intent(registry=registry)
+    class Silent(Struct):
+        pass
+
+    @context(registry=registry)
+    class Other(Struct):
+        pass
+
+    for one in (Silent, "Other"):
+        dialogue: Dialogue = await opened(registry=registry, pipes=[NavigationPipe([one])])
+        with pytest.raises(ConfigurationError, match="navigate"):
+            await dialogue.handle(message())
 
 
 @pytest.mark.requirement("D36")

@@ -149,6 +149,25 @@ async def test_a_session_class_of_ones_own(opened: Make) -> None:
         assert [reply.text for reply in session.replies] == ["HI"]
 
 
+async def test_what_its_methods_cannot_take(dialogue: Dialogue) -> None:
+    async with dialogue.turn(message()) as session:
+        wrong: Any = session
+        for reason in ("", "x" * 300, 3):
+            with pytest.raises(InvalidInput, match="reason"):
+                wrong.quit(reason)
+        for reference in (None, "Order:1", Order()):
+            with pytest.raises(InvalidInput, match="reference"):
+                await wrong.resolve(reference)
+        with pytest.raises(InvalidInput, match="turns"):
+            await wrong.backward(0)
+        with pytest.raises(InvalidInput, match="name"):
+            await session.nested("a/b", Order).__aenter__()
+        for cls in (3, int):
+            with pytest.raises(NotAdopted, match="not registered"):
+                await wrong.get(cls)
+        assert not session.quitting
+
+
 @pytest.mark.requirement("D61")
 async def test_data_knows_its_session(dialogue: Dialogue) -> None:
     async with dialogue.turn(message()) as session:

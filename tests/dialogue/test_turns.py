@@ -10,15 +10,17 @@ import pytest
 from insession.dialogue import (
     ChatBusy,
     Dialogue,
+    MemoryConflict,
     Message,
     Reply,
+    Session,
     TurnConflict,
     TurnLost,
     TurnMerged,
     TurnRepeated,
     TurnReplaced,
 )
-from insession.kernel.operations import Commit, Find, Guard, Patch
+from insession.kernel.operations import Commit, Find, Guard, Patch, Put
 from insession.testing.clock import ManualClock, settle
 
 from .conftest import Make
@@ -329,7 +331,7 @@ async def test_replies_go_out_after_the_commit_in_the_order_of_the_turns(opened:
 
 
 @pytest.mark.requirement("D50")
-async def test_the_outbox_sends_what_a_crash_has_left(opened: Make) -> None:
+async def test_the_outbox_sends_what_a_crash_has_left(opened: Make, clock: ManualClock) -> None:
     sent: list[str] = []
 
     async def crash(_: Message, replies: tuple[Reply, ...]) -> None:
@@ -339,17 +341,20 @@ async def test_the_outbox_sends_what_a_crash_has_left(opened: Make) -> None:
         sent.extend(f"{said.user_id}: {reply.text}" for reply in replies)
 
     crashing: Dialogue = await opened(outbox=True, send=crash)
-    for number in range(2):
+    for number in range(4):
         with pytest.raises(ConnectionError):
             async with crashing.turn(message(f"text {number}", message_id=f"m{number}")) as session:
                 session.reply(f"answer {number}")
+        clock.set(clock.now() + 1.0)
+    silent: Dialogue = await opened(outbox=True)
+    assert await silent.deliver() == 0
     sound: Dialogue = await opened(outbox=True, send=send)
-    assert await sound.deliver() == 2
-    assert sorted(sent) == ["ann: answer 0", "ann: answer 1"]
+    assert await sound.deliver() == 4
+    assert sent == [f"ann: answer {number}" for number in range(4)]
     assert await sound.deliver() == 0
     async with sound.turn(message("third")) as session:
-        session.reply("answer 2")
-    assert sent[2:] == ["ann: answer 2"]
+        session.reply("answer 4")
+    assert sent[4:] == ["ann: answer 4"]
     _, items = await everything(sound)
     assert not [key for key in items if "/outbox/" in key]
 
@@ -408,6 +413,50 @@ async def test_updates_beside_other_changes_are_a_conflict(dialogue: Dialogue) -
                 (await other.get(UserInfo)).seen = 5
     async with dialogue.turn(message()) as session:
         assert ((await session.get(UserInfo)).name, (await session.get(UserInfo)).seen) == (None, 5)
+
+
+@pytest.mark.requirement("D20")
+@pytest.mark.parametrize("how", ["get", "update"])
+async def test_a_memory_that_goes_in_the_middle_of_a_turn(dialogue: Dialogue, how: str) -> None:
+    async with dialogue.turn(message()) as session:
+        (await session.get(UserInfo)).seen = 7
+
+    async def turn() -> None:
+        async with dialogue.turn(message()) as session:
+            if how == "update":
+                await session.update(UserInfo, lambda user: setattr(user, "seen", user.seen + 1))
+            else:
+                (await session.get(UserInfo)).seen += 1
+            _, items = await everything(dialogue)
+            (key,) = [key for key in items if key.endswith("/UserInfo")]
+            await dialogue.driver.write(dialogue.driver.fresh_change(), [Put(key, None)])
+
+    if how == "get":
+        with pytest.raises(MemoryConflict):
+            await turn()
+    else:
+        await turn()
+    async with dialogue.turn(message()) as session:
+        assert (await session.get(UserInfo)).seen == (1 if how == "update" else 0)
+
+
+@pytest.mark.requirement("D44")
+async def test_merged_messages_through_the_pipes(opened: Make) -> None:
+    async def answer(session: Session, _: Any) -> Session:
+        session.reply(" and ".join(said.text for said in session.messages))
+        return session
+
+    dialogue: Dialogue = await opened(on_busy="merge", pipes=[answer], **REAL_CLOCK)
+    first = Holding(dialogue)
+    await first.inside.wait()
+    tasks = []
+    for number in range(3):
+        tasks.append(asyncio.ensure_future(dialogue.handle(message(f"text {number}"))))
+        await waiting(dialogue, number + 1)
+    await first.end()
+    handled = await asyncio.gather(*tasks)
+    assert [reply.text for reply in handled[0].replies] == ["text 0 and text 1 and text 2"]
+    assert [one.merged for one in handled] == [False, True, True]
 
 
 @pytest.mark.requirement("D68")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec import Struct
 
 from insession import ConfigurationError
-from insession.dialogue import Dialogue
+from insession.dialogue import Dialogue, Registry, Stage, context
 from insession.testing.clock import ManualClock
 
 from .conftest import Make
@@ -34,6 +37,36 @@ async def test_a_turn_that_rewinds_was_not(dialogue: Dialogue) -> None:
     async with dialogue.turn(message()) as session:
         assert (await session.get(Order)).fruit == "kiwi"
         assert (await session.get(UserInfo)).name == "Ann"
+
+
+@pytest.mark.requirement("D53")
+async def test_a_stage_that_rewinds_takes_its_moves_back_too(opened: Make) -> None:
+    registry = Registry()
+
+    @context(registry=registry)
+    class Steps(Struct):
+        heard: list[str] = []
+
+        def on_start(self, stage: Stage) -> Any:
+            return stage.ask("first?", self.answered)
+
+        def answered(self, dialog: Any) -> Any:
+            self.heard.append(dialog.session.message.text)
+            if dialog.session.message.text == "forget it":
+                dialog.session.rewind()
+            return dialog.next("second")
+
+        def on_second(self, stage: Stage) -> Any:
+            return stage.ask("second?")
+
+    dialogue: Dialogue = await opened(root=Steps, registry=registry)
+    for text in ("hi", "forget it"):
+        await dialogue.handle(message(text))
+    async with dialogue.turn(message("one")) as session:
+        assert session.dialog.stage == "start"
+        session.rewind()
+        await session.dialog.hear()
+        assert (session.dialog.stage, session.dialog.context.heard) == ("second", ["one"])
 
 
 @pytest.mark.requirement("D53")

@@ -138,20 +138,21 @@ class DataType:
         try:
             if stored.version == self.version:
                 return msgspec.msgpack.decode(stored.data, type=self.cls, dec_hook=_dec_hook)
-            return msgspec.convert(self._upgraded(stored), self.cls, dec_hook=_dec_hook)
+            return msgspec.convert(self._upgraded(stored, identity), self.cls, dec_hook=_dec_hook)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataUnreadable(identity, str(error)) from None
-        except DataUnreadable:
-            raise
+        except NameError as error:
+            raise ConfigurationError(f"{self.name}: an annotation names what its module has not: {error}") from None
+
+    def _upgraded(self, stored: Stored, identity: str) -> Any:
+        plain = msgspec.msgpack.decode(stored.data)
+        try:
+            for version in range(stored.version, self.version):
+                upgrade = self.upgrades.get(version)
+                plain = plain if upgrade is None else upgrade(plain)
         except Exception as error:
             # What the user's hook raises may quote the data.
             raise DataUnreadable(identity, f"its upgrade failed with {type(error).__name__}") from error
-
-    def _upgraded(self, stored: Stored) -> Any:
-        plain = msgspec.msgpack.decode(stored.data)
-        for version in range(stored.version, self.version):
-            upgrade = self.upgrades.get(version)
-            plain = plain if upgrade is None else upgrade(plain)
         return plain
 
 

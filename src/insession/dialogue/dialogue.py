@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -27,15 +27,15 @@ from .dialogs.intents import NAVIGATION
 from .driver import KIND, Change, Driver, Place, Policy, Visit
 from .endings import Endings
 from .enginedriver import EngineDriver
-from .errors import DataLost, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
+from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
 from .messages import Message, Reply, chat_of, checked
 from .nlu import Understand
-from .pipes import Pipe, through
+from .pipes import Pipe, check_pipes, through
 from .repository import State
 from .session import Session
-from .settings import MOST_UNDO, ConfigurationErrorOfValue, Send, Settings, settings_of
+from .settings import MOST_UNDO, InvalidSetting, Send, Settings, settings_of
 from .standard import STANDARD
-from .turn import MemoryConflict, Turn, state_in
+from .turn import Turn, state_in
 from .turns import TurnEntry, keys_of, turns_in
 
 _log: Final = logging.getLogger("insession.dialogue")
@@ -102,13 +102,16 @@ class Dialogue:
                 raise ConfigurationError(unknown("option", name, Settings.__struct_fields__))
         self.settings: Settings = settings_of(**settings)
         self.config: Mapping[str, Any] = MappingProxyType(msgspec.structs.asdict(self.settings))
+        given = {"registry": registry, "bot_config": bot_config, "scenes": scenes, "session_class": session_class}
+        for name, value in {**given, "send": send, "understand": understand}.items():
+            _check(name, value)
         self.bot_config: Mapping[str, Any] = MappingProxyType(dict(bot_config))
         self.registry: Registry = REGISTRY if registry is None else registry
         for intent in NAVIGATION:
             self.registry.take(REGISTRY.of(intent))
         self.root: DataType | None = None if root is None else self.registry.of(root)
         self.scenes: Mapping[str, DataType] = {name: self.registry.of(cls) for name, cls in scenes.items()}
-        self.pipes: tuple[Pipe, ...] = tuple(pipes)
+        self.pipes: tuple[Pipe, ...] = check_pipes(pipes)
         self.understand: Understand | None = understand
         self.session_class: type[Session] = session_class
         self.declared: tuple[DataType, ...] = self._declared(memories)
@@ -128,6 +131,8 @@ class Dialogue:
         self.policy: Policy = _policy(self.settings)
 
     def _declared(self, memories: Iterable[type[Any] | str]) -> tuple[DataType, ...]:
+        if isinstance(memories, str):
+            raise ConfigurationError("memories: is a list of classes and names")
         found = tuple(self.registry.of(cls) for cls in memories)
         for of in found:
             if of.form is not Form.MEMORY:
@@ -229,13 +234,15 @@ class Dialogue:
     async def deliver(self, *, older: float = 0.0) -> int:
         """Send what a crash has left in the outbox for so many seconds; how many turns' replies were sent.
 
-        At least once: a crash between the sending and its note sends again.
+        The oldest of a page first. At least once: a crash between the sending and its note sends again. Without
+        ``send`` nothing is sent; another process delivers then.
         """
-        sent, after, more = 0, None, True
+        sent, after, more = 0, None, self._send is not None
         while more:
             items, after = await self.driver.find(outbox.OWNER, after)
-            for item in items:
-                sent += await self._delivered(item.key, outbox.letter_in(item), older)
+            letters = [(item.key, outbox.letter_in(item)) for item in items]
+            for key, letter in sorted(letters, key=lambda one: one[1].at):
+                sent += await self._delivered(key, letter, older)
             more = after is not None
         return sent
 
@@ -261,7 +268,8 @@ class Dialogue:
     async def undo(self, chat: Message | str, turns: int = 1) -> bool:
         """Take back the last turns of a chat that changed its session's data; False if so many are not known.
 
-        Memories that outlive the session and what was said are not taken back.
+        Memories that outlive the session and what was said are not taken back. The chat is named by a message of it,
+        or by its id where its messages give one themselves.
         """
         check_count(turns, "turns", MOST_UNDO)
         place = self._place_of(chat)
@@ -296,7 +304,7 @@ class Dialogue:
         return None if data is None else msgspec.msgpack.decode(data, type=State)
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
-        """The last 100 turns of a chat, of at most a day, oldest first."""
+        """The last 100 turns of a chat, of at most a day, oldest first. See `undo` for how a chat is named."""
         return turns_in(await self.turn_items(self._place_of(chat)), self.driver.now())
 
     async def turn_items(self, place: Place) -> list[Item | None]:
@@ -330,7 +338,23 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
+_WANTED: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "registry": (lambda value: value is None or isinstance(value, Registry), "a Registry"),
+    "bot_config": (lambda value: isinstance(value, Mapping), "a mapping"),
+    "scenes": (lambda value: isinstance(value, Mapping), "a mapping of names to contexts"),
+    "send": (lambda value: value is None or callable(value), "an async function"),
+    "understand": (lambda value: value is None or callable(value), "an async function"),
+    "session_class": (lambda value: isinstance(value, type) and issubclass(value, Session), "a subclass of Session"),
+}
+
+
+def _check(name: str, value: object) -> None:
+    fits, wanted = _WANTED[name]
+    if not fits(value):
+        raise ConfigurationError(f"{name}: is {wanted}, not of type {type(value).__name__}")
+
+
 def _one_of(name: str, value: object, other: str, driver: Driver | None) -> Driver | None:
     if value is not None and driver is not None:
-        raise ConfigurationErrorOfValue(f"{other}: goes without {name}; a dialogue has one driver")
+        raise InvalidSetting(f"{other}: goes without {name}; a dialogue has one driver")
     return driver

@@ -97,6 +97,8 @@ class Driver(Protocol):
 
     immediate: bool
     """Whether nothing that it does ever waits."""
+    most_data: int
+    """So many bytes a session's data, a memory, or the replies of a turn may have."""
 
     async def open(self) -> None:
         """Open what is not open yet."""

@@ -68,6 +68,8 @@ class EngineDriver:
             if keys is not None:
                 chosen, options["secret_owners"] = sealed(chosen, keys), True
             self.engine = Engine(chosen, kinds=[kind], **options)
+        self.most_data: int = self.engine.most_data
+        self.immediate: bool = False
         self._opened = False
         self._policy: Policy | None = None
         self._places: dict[tuple[str, str], Place] = {}

@@ -9,7 +9,8 @@ The tree, below `insession.errors.InsessionError`::
     │   └── TurnRepeated         a turn of this message id was committed before
     ├── TurnConflict             somebody else changed what the turn had read; nothing of it was written or sent
     │   ├── TurnLost             its lease ran out
-    │   └── TurnReplaced         a newer message took its place (policy ``replace``)
+    │   ├── TurnReplaced         a newer message took its place (policy ``replace``)
+    │   └── MemoryConflict       another chat changed a memory that it changed too
     ├── DataLost                 a reference to data that is gone
     ├── NotAdopted               data that no session knows is used like data of the session
     └── RedirectLoop             a turn was redirected too often
@@ -72,6 +73,12 @@ class TurnReplaced(TurnConflict):
     """A newer message of the chat took the turn's place."""
 
     saying = "was given up for a newer message"
+
+
+class MemoryConflict(TurnConflict):
+    """Another chat changed a memory that this turn changed too. `Dialogue.handle` runs such a turn again."""
+
+    saying = "was not saved: another chat changed a memory that it changed too; run it again"
 
 
 class DataLost(DialogueError, LookupError):

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from insession.errors import InvalidInput
 from insession.kernel.ids import check_text
@@ -84,14 +85,30 @@ def _chat(platform: str, user_id: str, bot: str) -> str:
     return digest("chat", platform, user_id, bot)
 
 
+def check_said(text: object, field: str = "text") -> str:
+    """A text that can be stored and sent, of any length; `InvalidInput` names the field."""
+    if not isinstance(text, str):
+        raise InvalidInput(field, f"is a text, not {type(text).__name__}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(field, "holds half a character (a lone surrogate)") from None
+    return text
+
+
 def checked(message: Message) -> Message:
     """The message, if every field can be taken; `InvalidInput` names the first that cannot."""
     if not isinstance(message, Message):
         raise InvalidInput("message", f"is a Message, not {type(message).__name__}")
-    if not isinstance(message.text, str):
-        raise InvalidInput("text", f"is a text, not {type(message.text).__name__}")
+    check_said(message.text)
     for field in ("user_id", "bot", "chat_id", "message_id"):
         if (value := getattr(message, field)) is not None:
             check_text(value, field)
     check_text(message.platform, "platform")
+    kind: Any = message.kind
+    if not isinstance(kind, MessageKind):
+        if kind not in tuple(MessageKind):
+            raise InvalidInput("kind", f"is one of {', '.join(MessageKind)}")
+        return replace(message, kind=MessageKind(kind))
     return message

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from insession.errors import ConfigurationError
 
@@ -27,6 +28,19 @@ Pipe = PipeFunction | PipeObject
 It may stop the message by not calling ``next``, work before and after it, and replace replies. It gives the session
 back, and calls ``next`` at most once.
 """
+
+
+def check_pipes(pipes: object) -> tuple[Pipe, ...]:
+    """The pipes of a dialogue; `ConfigurationError` says which of them is none."""
+    if isinstance(pipes, str) or not isinstance(pipes, Iterable):
+        raise ConfigurationError("pipes: is a list of functions and objects")
+    found: tuple[Any, ...] = tuple(pipes)
+    for place, pipe in enumerate(found):
+        if isinstance(pipe, type):
+            raise ConfigurationError(f"pipes[{place}]: is the class {pipe.__name__}; give an object of it")
+        if not callable(pipe) and not callable(getattr(pipe, "handle", None)):
+            raise ConfigurationError(f"pipes[{place}]: is a function, or an object with handle, of (session, next)")
+    return found
 
 
 async def through(pipes: Sequence[Pipe], session: Session) -> None:
@@ -53,6 +67,10 @@ async def _step(pipes: Sequence[Pipe], place: int, session: Session) -> Session:
 
     session.tracker.note(f"pipe {name}")
     handle: PipeFunction = pipe if callable(pipe) else pipe.handle
-    if await handle(session, onwards) is not session:
+    answer: object = handle(session, onwards)
+    if not inspect.isawaitable(answer):
+        raise ConfigurationError(f"pipe {name} is no async function")
+    back: object = await answer
+    if back is not session:
         raise ConfigurationError(f"pipe {name} returned something else than its session; end it with `return session`")
     return session

@@ -17,6 +17,7 @@ from .scope import Scope, memory_id
 from .undoing import Undoable
 
 T = TypeVar("T")
+_encoder: Final = msgspec.msgpack.Encoder()
 Load = Callable[[str], Awaitable[Item | None]]
 """Reads a wide memory by the key of its item."""
 
@@ -28,6 +29,16 @@ class State(msgspec.Struct, array_like=True):
     positions: dict[str, Stored] = {}
     data: dict[str, Stored] = {}
     undo: tuple[Undoable, ...] = ()
+
+
+def encoded(state: State, most: int) -> bytes:
+    """A state as it is stored; `InvalidInput` names its largest piece of data where it is too large."""
+    data = _encoder.encode(state)
+    if len(data) > most:
+        largest = max(state.data, key=lambda one: len(state.data[one].data), default="session")
+        problem = f"the session's data has {len(data)} bytes, the most is {most}; this is the largest of it"
+        raise InvalidInput(largest.partition(":")[0], problem)
+    return data
 
 
 class Kept:
@@ -71,6 +82,8 @@ class Repository:
         self.state: State = state
         self.restored: bool = False
         """Whether the session's data was put back to another state."""
+        self.restores: int = 0
+        """So often it was put back, to this turn's beginning or further: who keeps something of it reads it anew."""
         self._key_of = key_of
         self._load: Load | None = None
         self._kept: dict[str, Kept] = {}
@@ -117,6 +130,8 @@ class Repository:
 
     async def resolve(self, reference: Ref[T]) -> T:
         """What a reference points at: `DataLost` if it is gone, `NotAdopted` if it was never the session's."""
+        if not isinstance(reference, Ref):
+            raise InvalidInput("reference", f"is a Ref, not {type(reference).__name__}")
         target = reference._target  # noqa: SLF001
         if target is not None:
             self.identity(target)
@@ -165,6 +180,7 @@ class Repository:
     def restore(self, state: State) -> None:
         """Put the session's data back to another state. Objects that were got before belong to no session any more."""
         self.restored = self.restored or state is not self.state
+        self.restores += 1
         self.state = state
         self.positions = dict(state.positions)
         for kept in [one for one in self._kept.values() if not one.type.wide]:
@@ -188,12 +204,22 @@ class Repository:
 
     def memories(self) -> list[tuple[Kept, Stored]]:
         """The wide memories that have changed, with what is to be stored."""
-        changed = []
-        for kept in [one for one in self._kept.values() if one.type.wide]:
-            encoded = self._encoded(kept)
-            if encoded.data != kept.base:
-                changed.append((kept, encoded))
+        changed, done = [], set[str]()
+        # Encoding one may adopt another, which it points at.
+        while waiting := [one for one in self._kept.values() if one.type.wide and one.identity not in done]:
+            for kept in waiting:
+                done.add(kept.identity)
+                encoded = self._encoded(kept)
+                if encoded.data != kept.base:
+                    self._check_refs(kept, encoded)
+                    changed.append((kept, encoded))
         return changed
+
+    def _check_refs(self, kept: Kept, encoded: Stored) -> None:
+        """What outlives the session points at nothing that does not."""
+        for name in (one.partition(":")[0] for one in encoded.refs):
+            if not self.registry[name].wide:
+                raise InvalidInput(kept.type.name, f"outlives the session, and points at {name}, which does not")
 
     def again(self, kept: Kept, item: Item | None) -> Stored | None:
         """A memory that another chat has changed, with this turn's updates made anew; None if it had other changes."""
@@ -208,6 +234,10 @@ class Repository:
         kept.expected = self._encoded(kept).data
         return self._encoded(kept)
 
+    def unread(self, kept: Kept) -> bool:
+        """Whether a memory was taken for new without anybody having looked."""
+        return self._key_of(kept.type, kept.identity.partition(":")[2]) not in self._items
+
     def _identity(self, of: DataType, data_id: str) -> str:
         if of.form is not Form.MEMORY:
             return identity_of(of.name, data_id)
@@ -220,6 +250,8 @@ class Repository:
             key = self._key_of(of, identity.partition(":")[2])
             if key not in self._items and self._load is not None:
                 self._items[key] = await self._load(key)
+                if identity in self._kept:  # another task of the turn was first
+                    return self._kept[identity]
         stored = self._stored(of, identity)
         return None if stored is None else self._opened(of, identity, *stored)
 

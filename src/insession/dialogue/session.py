@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
-from insession.errors import Closed
-from insession.kernel.ids import check_text
+from insession.errors import Closed, InvalidInput
+from insession.kernel.ids import check_reason, check_text
 
 from .data import CURRENT, DataType, Form, Ref
 from .dialogs import Dialog
-from .messages import Message, Reply
+from .messages import Message, Reply, check_said
 from .nlu import Nlu
 from .repository import Repository
 from .scope import Scope
@@ -108,7 +108,6 @@ class Session:
             "handled": False,
             "sneaky": False,
             "quit": None,
-            "rewound": False,
         }
 
     def __repr__(self) -> str:
@@ -268,18 +267,25 @@ class Session:
     async def nested(self, name: str, root: type[Any] | str) -> AsyncIterator[Session]:
         """A dialogue within this one, with a position of its own: ``async with session.nested("quiz", Quiz) as inner``.
 
-        It has the same data, and is saved in the same commit. Its `quit` ends it alone.
+        It has the same data, and is saved in the same commit. Its `quit` ends it and those within it, and nothing else.
+        A message that it has handled is handled.
         """
+        if "/" in check_text(name, "name"):
+            raise InvalidInput("name", "holds no '/'")
+        path = "/".join(filter(None, (self._built["nested"], name)))
         inner = type(self)(
             self._dialogue, self._chat_id, self.conversation, self._repo, lost=self._lost, scene=self._built["scene"]
         )
-        dialog = Dialog(inner, check_text(name, "name"), self._dialogue.registry.of(root))
-        inner._built |= {"nested": name, "dialog": dialog}  # noqa: SLF001 - a session as this one
+        dialog = Dialog(inner, path, self._dialogue.registry.of(root))
+        inner._built |= {"nested": path, "dialog": dialog}  # noqa: SLF001 - a session as this one
         outer = CURRENT.set(inner)
         try:
             yield inner
             if inner.quitting:
-                self._repo.positions.pop(name, None)
+                for one in [one for one in self._repo.positions if f"{one}/".startswith(f"{path}/")]:
+                    del self._repo.positions[one]
+            if inner.handled:
+                self.handle()
             if inner.sneaky:
                 self.sneak()
         finally:
@@ -303,8 +309,11 @@ class Session:
         return await self.repo.update(cls, change)
 
     def reply(self, text: str, data: Any = None) -> None:
-        """Say something: it goes out after the commit. The message counts as handled."""
-        self.replies.append(Reply(text, data))
+        """Say something: it goes out after the commit. The message counts as handled.
+
+        ``data`` is what a platform needs beside the text; JSON-like, with an outbox.
+        """
+        self.replies.append(Reply(check_said(text), data))
         self._built["handled"] = True
 
     def handle(self) -> None:
@@ -318,14 +327,13 @@ class Session:
         self._built["sneaky"] = True
 
     def quit(self, reason: str = "completed") -> None:
-        """End the session with this turn: its data goes, wider memories are saved."""
+        """End the session with this turn: its data goes, wider memories are saved. ``reason`` is for the event log."""
         self._in_turn()
-        self._built["quit"] = reason
+        self._built["quit"] = check_reason(reason)
 
     def rewind(self) -> None:
         """Leave the session's data as if this turn had not been. Wider memories and replies are not taken back."""
         self._in_turn()
-        self._built["rewound"] = True
         self._repo.restore(self._repo.state)
 
     async def backward(self, turns: int = 1) -> bool:

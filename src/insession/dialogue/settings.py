@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from insession.errors import ConfigurationError, InvalidInput
-from insession.kernel.ids import check_count, check_seconds
+from insession.kernel.ids import check_count, check_seconds, check_text
 
-from .messages import Message, Reply
+from .messages import Message, Reply, check_said
 
 OnBusy = Literal["queue", "reject", "replace", "merge"]
 OnLost = Literal["cancel", "tell"]
@@ -70,16 +70,28 @@ def settings_of(**options: Any) -> Settings:
                 check_seconds(getattr(settings, field), field, least=0.0 if field == "max_wait" else 0.001)
         check_seconds(settings.lease, "lease", least=0.001)
         check_count(settings.max_queue, "max_queue", MOST_QUEUE)
+        _check_said(settings)
         for field, most in (("undo", MOST_UNDO), ("retries", 10_000)):
             if getattr(settings, field) != 0:
                 check_count(getattr(settings, field), field, most)
     except InvalidInput as error:
-        raise ConfigurationErrorOfValue(str(error)) from None
+        raise InvalidSetting(str(error)) from None
     for field, choices in (("on_busy", OnBusy), ("on_lost", OnLost)):
         if getattr(settings, field) not in get_args(choices):
-            raise ConfigurationErrorOfValue(f"{field}: is one of {', '.join(get_args(choices))}")
+            raise InvalidSetting(f"{field}: is one of {', '.join(get_args(choices))}")
     return settings
 
 
-class ConfigurationErrorOfValue(ConfigurationError, ValueError):
+def _check_said(settings: Settings) -> None:
+    """Texts and switches; `InvalidInput` names the first that is none."""
+    check_text(settings.bot, "bot")
+    for field in ("missed", "farewell", "apology"):
+        if getattr(settings, field) is not None:
+            check_said(getattr(settings, field), field)
+    for field in ("outbox", "debug"):
+        if not isinstance(getattr(settings, field), bool):
+            raise InvalidInput(field, "is True or False")
+
+
+class InvalidSetting(ConfigurationError, ValueError):
     """A setting has a value that cannot work; also a `ValueError`, as the document's users expect."""

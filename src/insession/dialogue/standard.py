@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from insession.errors import ConfigurationError
+
 from .data import Form
 from .dialogs import Navigator
 from .dialogs.intents import NAVIGATION, meant
@@ -61,8 +63,8 @@ class NavigationPipe:
         nlu = await session.nlu.understood()
         for one in self.intents:
             of = session.repo.registry.of(one)
-            if of.form is not Form.INTENT:
-                continue
+            if of.form is not Form.INTENT or not callable(getattr(of.cls, "navigate", None)):
+                raise ConfigurationError(f"{of.name}: navigation takes intents that have navigate(dialog)")
             intent = await meant(of, session.message, nlu)
             move = None if intent is None else intent.navigate(session.dialog)
             move = await move if inspect.isawaitable(move) else move

@@ -10,16 +10,17 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from insession.errors import DataUnreadable
+from insession.errors import DataUnreadable, Expired
+from insession.kernel.codec import encode
 from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
 
 from . import outbox, undoing
 from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
-from .errors import DataLost, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
+from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest
-from .repository import Kept, Repository, State
+from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
 from .turns import TurnEntry, answered, recent_in, with_turn
@@ -32,12 +33,6 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _LOST: Final = (DataLost, RedirectLoop)
 MERGES: Final = 100
 """So often a memory's updates are made anew for others that were faster."""
-
-
-class MemoryConflict(TurnConflict):
-    """Another chat changed a memory that this turn changed too; the turn can be run again."""
-
-    saying = "was not saved: another chat changed a memory that it changed too; run it again"
 
 
 class Turn:
@@ -113,7 +108,9 @@ class Turn:
 
     def _policy(self) -> Policy:
         policy = self._dialogue.policy
-        return replace(policy, note=_encoder.encode(self._message)) if policy.take else policy
+        if not policy.take:
+            return policy
+        return replace(policy, note=encode(self._message, self._dialogue.driver.most_data, "message"))
 
     def _declared(self) -> list[str]:
         """The keys of the memories that the dialogue declares, for the trip that takes the lease."""
@@ -213,7 +210,7 @@ class Turn:
                 )
             )
         puts += undoing.removed(record, self._state.undo, state.undo)
-        return _encoder.encode(state)
+        return encoded(state, self._dialogue.driver.most_data)
 
     def _change(self, quits: str | None, data: bytes | None, puts: Sequence[Put]) -> Change:
         return Change(f"turn-{self.id}", data, self._visit.record is None, puts, quits)
@@ -227,7 +224,8 @@ class Turn:
         if not (self._dialogue.settings.outbox and session.replies):
             return []
         letter = outbox.Letter(self.chat_id, self.owner, self.id, self._now, self._message, tuple(session.replies))
-        return [Put(outbox.key_of(self._place.home, self.id), _encoder.encode(letter), owner=outbox.OWNER)]
+        kept = encode(letter, self._dialogue.driver.most_data, "replies")
+        return [Put(outbox.key_of(self._place.home, self.id), kept, owner=outbox.OWNER)]
 
     async def _written(self, change: Change, memories: dict[str, tuple[Kept, Stored]], repo: Repository | None) -> None:
         """Write the turn; what another chat changed meanwhile is merged where the turn said how."""
@@ -238,6 +236,8 @@ class Turn:
                 return
             merged = {} if repo is None or isinstance(refused.current, Record) else await self._merged(repo, memories)
             if not merged:
+                if refused.why is Why.PAST_DUE:
+                    raise Expired(self._place.record, "the turn was longer than the session lives without one")
                 raise TurnLost(self.chat_id) if refused.why is Why.FENCED else TurnConflict(self.chat_id, refused.why)
             puts.update(merged)
         raise MemoryConflict(self.chat_id)
@@ -250,6 +250,8 @@ class Turn:
             if (None if item is None else item.version) == (None if kept.item is None else kept.item.version):
                 continue
             stored = repo.again(kept, item)
+            if stored is None and repo.unread(kept):
+                raise TurnConflict(self.chat_id, f"{kept.type.name} is there already: get it instead of adopting it")
             if stored is None:
                 raise (MemoryConflict if kept.type.on_conflict == "retry" else TurnConflict)(
                     self.chat_id, kept.type.name
@@ -259,7 +261,7 @@ class Turn:
 
     def _memory_put(self, key: str, kept: Kept, stored: Stored) -> Put:
         """A memory under the version that was read, so that nobody's change is lost."""
-        data = _encoder.encode(stored)
+        data = encode(stored, self._dialogue.memory_driver.most_data, kept.type.name)
         user = self._message.user_id
         owner = self._dialogue.memory_driver.owner(user) if "user_id" in kept.type.scope and user else None
         if kept.item is None:

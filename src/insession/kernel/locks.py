@@ -72,9 +72,12 @@ class Locks:
             first = next(iter(queue))
             _wake([future for ticket, future in queue.items() if ticket == first or ticket in self._eager])
 
-    def handed_on(self, name: str, ticket: str | None) -> None:
-        """It is this ticket's turn; if it is one of ours it asks at once."""
-        if ticket is not None:
+    def handed_on(self, name: str, ticket: str | None, *, taken: bool = False) -> None:
+        """It is this ticket's turn; if it is one of ours it asks at once. ``taken``: so do all others."""
+        if taken:
+            self.looks += 1
+            _wake(self._waiting.get(name, {}).values())
+        elif ticket is not None:
             self.looks += 1
             _wake((self._waiting.get(name, {}).get(ticket),))
 
@@ -301,7 +304,7 @@ class Lock:
         if released.done:
             self._engine.locks.held.pop(self.ticket, None)
             self.ticket = ""
-            self._engine.locks.handed_on(self.name, released.next)
+            self._engine.locks.handed_on(self.name, released.next, taken=bool(self.notes))
         else:
             self._renew_later()
         return list(answers[:-1])
@@ -327,7 +330,7 @@ class Lock:
 
     def _released(self, answer: Any) -> None:
         if isinstance(answer, Released):
-            self._engine.locks.handed_on(self.name, answer.next)
+            self._engine.locks.handed_on(self.name, answer.next, taken=bool(self.notes))
 
     def _renewal(self, *, take: bool = False) -> Renew:
         return Renew(self.fence, self._engine.clock.now(), self.ttl, take)

@@ -44,7 +44,7 @@ class Dialog(Moves):
     A session's own one begins at the root; one that is nested in it has a name, a beginning and a position of its own.
     """
 
-    __slots__ = ("_context", "_frames", "_root", "name", "session")
+    __slots__ = ("_context", "_frames", "_restores", "_root", "name", "session")
 
     def __init__(self, session: Session, name: str = "", root: DataType | None = None) -> None:
         self.session: Session = session
@@ -54,6 +54,7 @@ class Dialog(Moves):
         self._frames: list[Frame] = self._stored()
 
     def _stored(self) -> list[Frame]:
+        self._restores = self.session.repo.restores
         stored = self.session.repo.positions.get(self.name)
         if stored is None:
             return []
@@ -76,11 +77,18 @@ class Dialog(Moves):
         """Say something, see `Session.reply`."""
         self.session.reply(text, data)
 
+    def quit(self) -> Navigator:
+        """End the session, as `Session.quit` does, whether or not the move is given back."""
+        self.session.quit()
+        return super().quit()
+
     async def hear(self, navigator: Navigator | None = None) -> None:
         """Let the dialogue answer the turn's message, or (``navigator``) make another move in the place of that.
 
         Raises `RedirectLoop` after 20 moves without one that waits.
         """
+        if self._restores != self.session.repo.restores:
+            self._frames = self._stored()
         if navigator is None:
             navigator = await self._answered() if self._frames else self._beginning()
         moves = 0
@@ -97,7 +105,9 @@ class Dialog(Moves):
 
     def _store(self) -> None:
         positions = self.session.repo.positions
-        if self._frames and not self.session.quitting:
+        if self._restores != self.session.repo.restores:
+            self._frames = self._stored()  # a stage has taken the turn back, and its moves with it
+        elif self._frames and not self.session.quitting:
             refs = tuple(frame.identity for frame in self._frames)
             positions[self.name] = Stored(_POSITION, 1, msgspec.msgpack.encode(self._frames), refs)
         else:
@@ -161,14 +171,15 @@ class Dialog(Moves):
         built = await self._built()
         if built.move is not Move.DEPEND:
             return built
-        return self.next() if built.then is None else await _called(built.then, self, result) or self.wait()
+        return (
+            self.next() if built.then is None else self._given(await _called(built.then, self, result)) or self.wait()
+        )
 
     async def _begun(self) -> Navigator | None:
         """Begin the stage where the dialogue stands."""
         built = await self._built()
         if built.move is Move.WAIT and built.say is not None:
-            said: Navigator | None = await _called(built.say, self)
-            return said
+            return self._given(await _called(built.say, self))
         return built
 
     async def _answered(self) -> Navigator:
@@ -176,7 +187,16 @@ class Dialog(Moves):
         built = await self._built()
         if built.move is not Move.WAIT:
             return built
-        return self.next() if built.hear is None else await _called(built.hear, self) or self.missed()
+        return self.next() if built.hear is None else self._given(await _called(built.hear, self)) or self.missed()
+
+    def _given(self, answer: object) -> Navigator | None:
+        """What a function of a stage has given, if it is a navigator or None."""
+        if answer is None or isinstance(answer, Navigator):
+            return answer
+        raise ConfigurationError(
+            f"{type(self._context).__name__}: a function of stage {self.stage!r} gave a {type(answer).__name__};"
+            " it gives a navigator, or None"
+        )
 
     async def _built(self) -> Navigator:
         frame = self._frames[-1]

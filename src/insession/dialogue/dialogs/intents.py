@@ -13,6 +13,7 @@ import msgspec
 from insession.dialogue.data import DataType, intent
 from insession.dialogue.messages import Message, MessageKind
 from insession.dialogue.nlu import Nlu
+from insession.errors import InvalidInput
 
 from .navigators import Navigator
 
@@ -85,12 +86,19 @@ async def meant(of: DataType, message: Message, nlu: Nlu) -> Any:
     """The intent with its entities if the message means it, else None."""
     entities = {name: value for name, value in nlu.entities.items() if name in _fields(of)}
     if nlu.intent == of.name:
-        return msgspec.convert(entities, of.cls)
+        return _made(of, entities)
     match = getattr(of.cls, "match", None)
     if match is None:
         return None
-    made = msgspec.convert(entities, of.cls)
+    made = _made(of, entities)
     return made if made.match(message, nlu) else None
+
+
+def _made(of: DataType, entities: dict[str, Any]) -> Any:
+    try:
+        return msgspec.convert(entities, of.cls)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(of.name, f"the entities do not fit: {error}") from None
 
 
 def _fields(of: DataType) -> frozenset[str]:
