@@ -25,6 +25,7 @@ SCRIPTS = (
     "tracking",
     "blocking_cost",
     "service_load",
+    "dialogue",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from insession import aliases
+from tests.pages import run_blocks
 from tests.programs import ROOT, run
 
 PAGE = (ROOT / "docs" / "migration-session-management.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
     [given, ours]
     for given, ours in re.findall(r"^\| `(python -m pytest [^`]*)` \| `(python -m pytest [^`]*)`", PAGE, re.MULTILINE)
@@ -27,12 +23,7 @@ async def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INSESSION_STORE", "memory:")
     monkeypatch.setenv("INSESSION_STATE_DIR", str(tmp_path / "state"))
-    names: dict[str, Any] = {}
-    for number, block in enumerate(BLOCKS):
-        code = compile(block, f"block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        awaitable = types.FunctionType(code, names)()
-        if inspect.iscoroutine(awaitable):
-            await awaitable
+    assert await run_blocks(PAGE, "the page") == PAGE.count("```python")
 
 
 @pytest.mark.processes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
@@ -79,8 +80,7 @@ class Holder:
 
     def renew_no_more(self) -> None:
         """As if its process had vanished."""
-        assert self.lock._alarm is not None
-        self.lock._alarm.cancel()
+        self.lock.renewal = math.inf
 
     async def _run(self) -> None:
         try:

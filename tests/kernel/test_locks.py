@@ -99,11 +99,11 @@ async def test_what_is_handed_on_while_the_answer_is_on_its_way_is_asked_for_at_
 ) -> None:
     looks = engine.locks.looks
     engine.locks.look()
-    await asyncio.wait_for(engine.locks.turn("ticket", clock.now() + 100.0, looks), 5.0)
-    waiting = asyncio.create_task(engine.locks.turn("ticket", clock.now() + 100.0, engine.locks.looks))
+    await asyncio.wait_for(engine.locks.turn("lease", "ticket", clock.now() + 100.0, looks), 5.0)
+    waiting = asyncio.create_task(engine.locks.turn("lease", "ticket", clock.now() + 100.0, engine.locks.looks))
     await settle()
     assert not waiting.done()
-    engine.locks.handed_on("ticket")
+    engine.locks.handed_on("lease", "ticket")
     await asyncio.wait_for(waiting, 5.0)
 
 

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Worker:
-    """A process that plays one role of `tests.processes.worker`; ``async with`` kills it at the end."""
+    """A process that plays one role of a module of workers; ``async with`` kills it at the end."""
 
-    def __init__(self, role: str, *arguments: object) -> None:
-        self._command = (sys.executable, "-m", "tests.processes.worker", role, *map(str, arguments))
+    def __init__(self, role: str, *arguments: object, module: str = "tests.processes.worker") -> None:
+        self._command = (sys.executable, "-m", module, role, *map(str, arguments))
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(

@@ -18,6 +18,7 @@ from tests.processes.test_nodes import die_while_finishing
 from tests.processes.test_reading import read_while_others_write
 from tests.processes.test_rotating import rotate_under_load
 
+from .dialogues import dialogue_parts
 from .part import SEED, Part, awaited
 from .shared import lose_early, moving_parts, shared_parts
 
@@ -98,6 +99,7 @@ def parts(*, full: bool) -> list[Part]:
         *(Part(f"{name}: keys change under 8 writers", 25.0 * each, _rotated(name, 6 * each)) for name in EMPTY),
         *shared_parts(full=full),
         *moving_parts(full=full),
+        *dialogue_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

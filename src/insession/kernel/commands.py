@@ -9,7 +9,7 @@ from insession.kernel.kinds import Kind
 from insession.kernel.limits import Limit
 from insession.kernel.operations import Commit, End, Ending, Guard, Patch, Pick, Touch
 from insession.kernel.record import NEVER, Record, State
-from insession.kernel.rules import due_at, life_before
+from insession.kernel.rules import ENDING_EVENT, due_at, life_before
 
 SLICE: Final = 200
 """So many sessions one picked ending takes at a time, so that others do not wait long."""
@@ -86,6 +86,13 @@ def update(record: Record, data: bytes, now: float, change: str, node: str, *, t
         record.kind,
     )
     return Commit(now, change, node, (patch,))
+
+
+def closing(record: Record, how: Ending, data: bytes) -> Patch:
+    """End the session in the same atom as the last change of its data: a part of a commit, under its version."""
+    fields = {"state": how.state, "ended": how.at, "reason": how.reason}
+    event = ENDING_EVENT[how.state]
+    return Patch(record.id, _VERSION, record.version, None, fields, data, event, how.reason, record.kind)
 
 
 def touch(record: Record, now: float) -> Touch | None:

@@ -37,11 +37,12 @@ from insession.kernel.operations import (
 from insession.kernel.record import NODE_KIND, Record, State
 from insession.kernel.session import Session
 from insession.kernel.streams import EventStream
+from insession.kernel.terms import terms
 from insession.kernel.upkeep import Upkeep
 from insession.kernel.urls import unknown
 
 _NO_DATA: Final = encode({})
-_LOCK_OPTIONS: Final = frozenset(inspect.signature(Lock).parameters) - {"engine", "name"}
+_LOCK_OPTIONS: Final = frozenset(inspect.signature(terms).parameters) - {"most_note"} | {"load"}
 MOST_PAGE: Final = 1_000
 # Reading a member of an enumeration costs more than all else that these lines do.
 _ACTIVE: Final = State.ACTIVE
@@ -331,14 +332,16 @@ class Engine(Upkeep):
         """One permit of a lease: ``async with engine.lock("report") as lock``.
 
         Options: ``ttl`` (30 s, renewed while held), ``wait`` (30 s; 0: refuse at once, None: for ever), ``permits``
-        (1), ``queue`` (most waiters), ``note`` (bytes that a holder may take over), ``displace`` (void the holder's
-        fence) and ``grace`` (1 s, for a displaced holder). Raises `LockTimeout`, and out of the block `LockLost` or
-        `Displaced`.
+        (1), ``queue`` (most waiters), ``note`` (bytes that a holder may take over), ``take`` (take over the notes of
+        those who wait when it is granted), ``displace`` (void the holder's fence), ``grace`` (1 s, for a displaced
+        holder), ``load`` (what to read in the trip that grants it) and ``cancel`` (cancel the block at a loss).
+        Raises `LockTimeout`, and out of the block `LockLost` or `Displaced`.
         """
         for option in options:
             if option not in _LOCK_OPTIONS:
                 raise InvalidInput(option, unknown("option", option, _LOCK_OPTIONS))
-        return Lock(self, name, **options)
+        load = options.pop("load", None)
+        return Lock(self, name, terms(self.most_data, **options), load)
 
     def owner_of(self, kind: str, owner: str) -> str:
         """An owner as the records of a kind name it: of a secret one the keyed digest."""

@@ -114,26 +114,43 @@ class Interpreter:
     def _commit(self, commit: Commit) -> Done | Refused:
         if len(commit.patches) == 1 and type(commit.patches[0]) is Patch:
             return self._commit_record(commit, commit.patches[0])
-        rows, patches = self._rows, commit.patches
-        if len({part.key if isinstance(part, Put) else part.id for part in patches}) < len(patches):
-            raise InvalidInput("patches", "name one record or item twice")
-        now: list[Any] = [rows.item(part.key) if isinstance(part, Put) else rows.record(part.id) for part in patches]
+        patches = commit.patches
+        now, replaced = self._found(patches)
         if _repeated(commit, now):
             return Done(tuple([_version_of(one, commit.change) for one in now]))
-        now = _without_replaced(patches, now)
-        if self._fenced(commit):
+        if commit.fence is not None and self._fenced(commit):
             return Refused(Why.FENCED)
+        if replaced:
+            now = _without_replaced(patches, now, replaced)
         for part, one in zip(patches, now, strict=True):
-            refused = _refused(commit, part, one)
+            refused = rules.judge_item(part, one, commit.at) if type(part) is Put else _refused(commit, part, one)
             if refused is not None:
                 return refused
         if commit.limits and not self._room(commit):
             return Refused(Why.LIMIT)
-        for part, one in zip(patches, now, strict=True):
+        for one in replaced:
             # Before anything is put, so that an item put below the new record is not taken along.
-            if one is not None and isinstance(part, Patch) and part.record is not None:
-                purges.remove(self._rows, one)
+            purges.remove(self._rows, one)
         return Done(tuple([self._change(part, one, commit) for part, one in zip(patches, now, strict=True)]))
+
+    def _found(self, patches: Sequence[Patch | Put]) -> tuple[list[Any], list[Record]]:
+        """What is there of each part, and the ended records that are replaced."""
+        rows, names = self._rows, set[str]()
+        now: list[Any] = []
+        replaced: list[Record] = []
+        for part in patches:
+            if type(part) is Put:
+                names.add(part.key)
+                now.append(rows.item(part.key))
+                continue
+            assert type(part) is Patch
+            names.add(part.id)
+            now.append(record := rows.record(part.id))
+            if record is not None and part.record is not None:
+                replaced.append(record)
+        if len(names) < len(patches):
+            raise InvalidInput("patches", "name one record or item twice")
+        return now, replaced
 
     def _commit_record(self, commit: Commit, patch: Patch) -> Done | Refused:
         """A commit of one record and nothing else: what nearly all of them are."""
@@ -335,16 +352,9 @@ def _version_of(one: Record | Item | None, change: str) -> int:
     return one.version if one is not None and one.change == change else 0
 
 
-def _without_replaced(patches: Sequence[Patch | Put], now: list[Any]) -> list[Any]:
+def _without_replaced(patches: Sequence[Patch | Put], now: list[Any], replaced: Sequence[Record]) -> list[Any]:
     """What a commit finds: below an ended record that it replaces, nothing."""
-    replaced = [
-        f"{part.id}/"
-        for part, one in zip(patches, now, strict=True)
-        if one is not None and isinstance(part, Patch) and part.record is not None
-    ]
-    if not replaced:
-        return now
-    below = tuple(replaced)
+    below = tuple([f"{record.id}/" for record in replaced])
     return [
         None if isinstance(part, Put) and part.key.startswith(below) else one
         for part, one in zip(patches, now, strict=True)
@@ -352,8 +362,8 @@ def _without_replaced(patches: Sequence[Patch | Put], now: list[Any]) -> list[An
 
 
 def _refused(commit: Commit, part: Patch | Put, one: Any) -> Refused | None:
-    if isinstance(part, Put):
-        return rules.judge_item(part, one, commit.at)
+    """Whether a record's patch is refused."""
+    assert type(part) is Patch
     refused = rules.judge(part.guard, part.version, one, commit.at)
     opens_again = commit.again and part.guard is _ABSENT and one is not None
     if refused is None and opens_again and max(one.opened, one.ended) >= commit.at:

@@ -89,6 +89,10 @@ def free(decision: Decision, permits: int) -> bool:
 
 def acquire(lease: Lease | None, ask: Acquire, token: Callable[[], int]) -> Decision:
     """Grant, let wait, or refuse."""
+    if lease is None and not ask.again:
+        # Nobody holds it or waits: what nearly always is.
+        number, until = token(), ask.at + ask.ttl
+        return Decision(Lease(ask.lease, (Holder(ask.ticket, number, until),)), Granted(number, until))
     lease = _swept(lease or Lease(ask.lease), ask.at)
     holder = _holder(lease, ask.ticket, ask.at)
     if holder is not None:
@@ -125,6 +129,10 @@ def release(lease: Lease | None, ask: Release) -> Decision:
     """Give back what the ticket holds, or its place in the queue; its taken notes are gone."""
     if lease is None:
         return Decision(None, Released(done=True))
+    if not lease.queue and len(lease.holders) == 1:
+        (held,) = lease.holders
+        if held.ticket == ask.ticket and not held.notes:
+            return Decision(None, Released(done=True))
     lease = _swept(lease, ask.at)
     if ask.unless_waited and lease.queue and _holder(lease, ask.ticket, ask.at):
         return Decision(lease, Released(done=False, next=lease.queue[0].ticket))
@@ -150,9 +158,11 @@ def last_until(lease: Lease) -> float:
 
 
 def _holder(lease: Lease | None, ticket: str, now: float) -> Holder | None:
-    if lease is None:
-        return None
-    return next((held for held in lease.holders if held.ticket == ticket and held.until > now), None)
+    if lease is not None:
+        for held in lease.holders:
+            if held.ticket == ticket and held.until > now:
+                return held
+    return None
 
 
 def _named(waiters: tuple[Waiter, ...], ticket: str) -> bool:

@@ -155,6 +155,7 @@ class Life:
             self._is_open = False
             # From now on every question goes to the batcher, which takes no more.
             self._immediate, self._read_now = frozenset(), _not_now
+            self.locks.close()
             try:
                 await self._tasks.close()
                 await self.batcher.close()

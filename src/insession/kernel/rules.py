@@ -17,6 +17,7 @@ from insession.kernel.record import Item, Outcome, Record, State
 
 # Reading a member of an enumeration costs more than all else that these lines do.
 _ACTIVE: Final = State.ACTIVE
+_ANY: Final = Guard.ANY
 _ABSENT: Final = Guard.ABSENT
 _VERSION: Final = Guard.VERSION
 _LIVE: Final = Guard.LIVE
@@ -88,6 +89,8 @@ def _judge_live(guard: Guard, version: int, record: Record, at: float) -> Refuse
 
 def judge_item(put: Put, item: Item | None, at: float) -> Refused | None:
     """Whether an item may be written or deleted; an expired one counts as absent, but for `Guard.SAME`."""
+    if put.guard is _ANY:
+        return None
     there = item if item is not None and item.expires > at else None
     if put.guard is _ABSENT:
         return None if there is None else Refused(Why.STALE, there)

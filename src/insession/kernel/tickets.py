@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from insession.errors import Displaced, InvalidInput, LockLost, LockTimeout
 from insession.kernel.batching import MOST_WAITING
 from insession.kernel.ids import LARGEST_VERSION, check_count, check_seconds, check_text
-from insession.kernel.locks import MOST_PERMITS
 from insession.kernel.operations import (
     Acquire,
     Fence,
@@ -21,6 +20,7 @@ from insession.kernel.operations import (
     Waiting,
     Why,
 )
+from insession.kernel.terms import MOST_PERMITS
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
@@ -104,7 +104,7 @@ class Tickets:
             await self.renew(name, ticket, token, ttl=0.001)
         fence = _fence(name, ticket, 1)
         answer = await self._ask(Release(fence.lease, fence.ticket, self._engine.clock.now()))
-        self._engine.locks.handed_on(answer.next)
+        self._engine.locks.handed_on(fence.lease, answer.next)
 
     async def find(
         self, prefix: str = "", *, cursor: str | None = None, limit: int = 100

@@ -13,9 +13,9 @@ from msgspec import UNSET, UnsetType
 from insession.errors import DataUnreadable
 from insession.kernel.batching import MOST_WAITING
 from insession.kernel.events import Event
-from insession.kernel.locks import MOST_PERMITS
 from insession.kernel.record import State
 from insession.kernel.session import Deadlines, Session
+from insession.kernel.terms import MOST_PERMITS
 from insession.kernel.tickets import TTL
 
 from .shapes import KIND, OWN_KIND, REASON, TEXT, TICKET, TIMEOUT, VERSION, Shape, shape

@@ -292,6 +292,9 @@ class _Rows:
 
     def put(self, item: Item, old: Item | None) -> None:
         if old is not None:
+            if old.owner == item.owner and old.expires == item.expires:
+                self._items[item.key] = item
+                return
             self.remove(old)
         self._items[item.key] = item
         self._item_keys.add(0.0, item.key)

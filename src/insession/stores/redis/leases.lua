@@ -12,10 +12,16 @@ function S.lease_now(at)
   return S.time
 end
 
+-- Each is read and unpacked once in a call, and written once at its end: when many ask for one at the same time, each
+-- of them would else pay for all who wait before it.
 local function lease_of(name)
-  local text = call('GET', S.P .. 'l' .. name)
-  if not text then return nil end
-  return cmsgpack.unpack(text)
+  local lease = S.leases_read[name]
+  if lease == nil then
+    local text = call('GET', S.P .. 'l' .. name)
+    lease = text and cmsgpack.unpack(text)
+    S.leases_read[name] = lease
+  end
+  return lease or nil
 end
 
 -- When the last of its permits and tickets runs out; nothing is lost with it after that.
@@ -30,19 +36,29 @@ local function last_until(lease)
 end
 
 local function keep(name, lease)
-  if lease and (#lease.holders > 0 or #lease.queue > 0) then
-    call('SET', S.P .. 'l' .. name, cmsgpack.pack(lease))
-    call('ZADD', S.P .. 'U', last_until(lease), name)
-    call('ZADD', S.P .. 'L', 0, name)
-  else
-    S.drop_lease(name)
-  end
+  S.leases_read[name] = lease and (#lease.holders > 0 or #lease.queue > 0) and lease or false
+  S.leases_changed[name] = true
 end
 
 function S.drop_lease(name)
-  call('DEL', S.P .. 'l' .. name)
-  call('ZREM', S.P .. 'U', name)
-  call('ZREM', S.P .. 'L', name)
+  keep(name, nil)
+end
+
+-- Write what has changed; before indexes are read, and at the end of the call.
+function S.save_leases()
+  for name in pairs(S.leases_changed) do
+    local lease = S.leases_read[name]
+    if lease then
+      call('SET', S.P .. 'l' .. name, cmsgpack.pack(lease))
+      call('ZADD', S.P .. 'U', last_until(lease), name)
+      call('ZADD', S.P .. 'L', 0, name)
+    else
+      call('DEL', S.P .. 'l' .. name)
+      call('ZREM', S.P .. 'U', name)
+      call('ZREM', S.P .. 'L', name)
+    end
+  end
+  S.leases_changed = {}
 end
 
 local function named(waiters, ticket)
@@ -173,7 +189,15 @@ function S.acquire(args, place)
     node = args[place + 12]}
   if args[place + 6] == '1' then ask.note = args[place + 7] end
   local now = S.lease_now(num(args[place + 2]))
-  local lease = swept(lease_of(ask.lease), now)
+  local lease = lease_of(ask.lease)
+  if not lease and not ask.again then
+    -- Nobody holds it or waits: what nearly always is.
+    local token, till = S.next_number(), now + ask.ttl
+    keep(ask.lease, {holders = {{ticket = ask.ticket, token = token, ['until'] = till, void = false, notes = {}}},
+      queue = {}})
+    return {1, token, text_of(till), {}}
+  end
+  lease = swept(lease, now)
   local answer = acquired(lease, ask, now)
   -- The next in the queue may have asked before this one, which stood in its way.
   if answer[1] == 1 and #lease.queue > 0 and #lease.holders < ask.permits then S.handed_on = true end
@@ -200,6 +224,11 @@ function S.release(args, place)
   local name, ticket, now = args[place], args[place + 1], S.lease_now(num(args[place + 2]))
   local lease = lease_of(name)
   if not lease then return {3, 1, false} end
+  local holder = lease.holders[1]
+  if #lease.holders == 1 and #lease.queue == 0 and holder.ticket == ticket and #holder.notes == 0 then
+    S.drop_lease(name)
+    return {3, 1, false}
+  end
   lease = swept(lease, now)
   local answer
   if args[place + 3] == '1' and #lease.queue > 0 and holder_of(lease, ticket, now) then
@@ -221,6 +250,7 @@ end
 
 -- Names that begin with a prefix, after a name, in the order of their bytes.
 function S.leases(prefix, after, most)
+  S.save_leases()
   local from = (after == '' or before(after, prefix)) and '[' .. prefix or '(' .. after
   if from == '[' then from = '-' end
   local to = prefix == '' and '+' or '(' .. prefix .. '\255'
@@ -235,5 +265,6 @@ function S.leases(prefix, after, most)
 end
 
 function S.leases_over(by, most)
+  S.save_leases()
   return call('ZRANGEBYSCORE', S.P .. 'U', '-inf', text_of(S.lease_now(by)), 'LIMIT', 0, most)
 end

@@ -252,6 +252,7 @@ function S.apply(keys, args)
   S.P = sub(keys[1], 1, -2)
   S.run, S.fresh_epoch, S.by_clock = args[1], args[2], args[4] == '1'
   S.number, S.saved, S.time, S.mark, S.handed_on, S.told, S.unanswered = nil, nil, nil, nil, false, {}, 0
+  S.leases_read, S.leases_changed = {}, {}
   -- It writes nothing, and is refused where nothing may be written.
   if args[5] == '1' then call('SETRANGE', keys[1], 0, '') end
   local answers, number, place, last = {}, 0, 6, #args
@@ -272,6 +273,7 @@ function S.apply(keys, args)
     answers[number] = answer
     place = place + 1 + size
   end
+  S.save_leases()
   S.save()
   local told = S.publish(args[3])
   if told == '' then return {answers} end

@@ -328,7 +328,7 @@ function S.put_item(i, old, data)
     call('ZADD', S.P .. 'W' .. string.sub(i.owner, 2), 0, i.key)
   end
   if i.expires < math.huge then
-    call('ZADD', S.P .. 'E', i.expires, i.key)
+    if not old or old.expires ~= i.expires then call('ZADD', S.P .. 'E', i.expires, i.key) end
   elseif old and old.expires < math.huge then
     call('ZREM', S.P .. 'E', i.key)
   end

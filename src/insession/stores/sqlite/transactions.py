@@ -10,7 +10,7 @@ from typing import Final, Literal
 from insession.errors import OutcomeUnknown
 from insession.kernel.events import EventType
 from insession.kernel.interpreter import Interpreter
-from insession.kernel.operations import Answer, Operation
+from insession.kernel.operations import Acquire, Answer, Load, Operation, Release, Renew
 
 from .file import CHECKPOINT, File
 from .rows import Rows
@@ -51,11 +51,13 @@ class Transactions:
         self.away: int = 0
         """About how many pages of the write-ahead log are not brought home."""
         self._restarts = False
+        self._waits = True
 
     def apply(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Apply them in one transaction, when other processes let us."""
         self.types, self.handed_on = set(), False
         try:
+            self._wait_for_disk(not all(_passing(one) for batch in batches for one in batch))
             self._file.begin(self._cursor)
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits has to hear of it
             return [self._file.failure(error)] * len(batches)
@@ -65,10 +67,17 @@ class Transactions:
         """Apply one, unless another process is in the way."""
         self.types, self.handed_on = set(), False
         try:
+            self._wait_for_disk(not all(map(_passing, batch)))
             self._cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
             return None
         return self._begun((batch,))[0]
+
+    def _wait_for_disk(self, durable: bool) -> None:  # noqa: FBT001
+        """Whether the next commit does, with FULL."""
+        if self._waits is not durable and self._file.synchronous == "full":
+            self._cursor.execute(f"PRAGMA synchronous = {'full' if durable else 'normal'}")
+            self._waits = durable
 
     def _begun(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Apply them in the transaction that has begun; if that fails for one of them, each in its own."""
@@ -150,3 +159,12 @@ class Transactions:
         """Give the connection up."""
         self.checkpoint("TRUNCATE")
         self._connection.close()
+
+
+def _passing(operation: Operation) -> bool:
+    """Whether nobody needs it after a power cut: leases whose holders are gone then, and what changes nothing.
+
+    Their pages lie in the log before those of the next durable commit, which takes them along.
+    """
+    kind = type(operation)
+    return kind is Load or kind is Renew or kind is Release or (type(operation) is Acquire and not operation.displace)

@@ -6,9 +6,26 @@ from typing import Final
 
 import pytest
 
+from insession.kernel.commands import closing
 from insession.kernel.contract import Store
 from insession.kernel.events import ENDINGS, EventType
-from insession.kernel.operations import Commit, Done, End, Ends, Guard, Index, Patch, Pick, Refused, Touch, Touched, Why
+from insession.kernel.operations import (
+    Commit,
+    Counted,
+    Done,
+    End,
+    Ends,
+    Guard,
+    Index,
+    Patch,
+    Pick,
+    Purge,
+    Put,
+    Refused,
+    Touch,
+    Touched,
+    Why,
+)
 from insession.kernel.record import NEVER, NODE_KIND, Record, State
 from insession.kernel.rules import ENDING_EVENT, life_before
 from insession.testing.clock import ManualClock
@@ -22,6 +39,7 @@ from .samples import (
     end_of_log,
     ended,
     ending,
+    everything,
     expire,
     expiry,
     opened,
@@ -112,6 +130,38 @@ class Endings(Suite):
         assert isinstance(first, Ends)
         assert isinstance(second, Done)
         assert (await the_record(store, old.id)).data == b"new"
+
+    async def test_with_its_last_data(self, store: Store, clock: ManualClock) -> None:
+        other, record = await several(store, clock, 2, owner="ann", keep=60.0)
+        cursor = await end_of_log(store)
+        how = ending(clock.now() + 2, "completed", state=State.CLOSED)
+        last = Commit(how.at, how.change, NODE, (closing(record, how, b"last"), Put("ann/left", b"1")))
+        (version, _) = await done(store, last)
+        after = replaced(
+            record,
+            state=State.CLOSED,
+            version=version,
+            change=how.change,
+            ended=how.at,
+            reason="completed",
+            data=b"last",
+        )
+        assert await the_record(store, record.id) == after
+        assert [(event.type, event.reason, event.version) for event in await the_log(store, cursor)] == [
+            (EventType.CLOSED, "completed", version)
+        ]
+        assert await everything(store, "owner", "ann") == [other]
+        assert await everything(store, "kind", record.kind, state=State.CLOSED) == [after]
+        assert await ended(store, expire(clock.now() + 5_000.0)) == (other.id,)
+        await ask(store, Purge(how.at + 60.0, record.kind), Counted)
+        assert await record_of(store, record.id) is None
+
+    async def test_with_its_last_data_of_another_version(self, store: Store, clock: ManualClock) -> None:
+        record = await opened(store, session("one", clock.now()))
+        await done(store, update(record.id, clock.now(), data=b"newer"))
+        how = ending(clock.now(), state=State.CLOSED)
+        await refused(store, Commit(how.at, how.change, NODE, (closing(record, how, b"last"),)), Why.STALE)
+        assert (await the_record(store, record.id)).live
 
 
 class Lives(Suite):
