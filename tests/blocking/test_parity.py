@@ -32,7 +32,7 @@ from .parity import differences
     [
         (Engine, BlockingEngine, {"follow", "get_at", "listen", "write_over"}, {"ask", "items", "name", "shut_down"}),
         (Session, BlockingSession, set(), {"raise_if_interrupted"}),
-        (Lock, BlockingLock, set(), {"raise_if_lost"}),
+        (Lock, BlockingLock, {"cancel", "finish", "loaded", "renew", "renewal"}, {"raise_if_lost"}),
         (Items, BlockingItems, set(), set()),
         (EventStream, BlockingEventStream, set(), {"close"}),
         (Subscription, BlockingSubscription, set(), {"failures"}),
