@@ -117,6 +117,10 @@ class Rows:
             self._cursor.execute(self._sql.save_state, state)
             self._saved = state
 
+    def reserves(self, most: int) -> bool:
+        """Whether so many numbers more than are reserved may be needed."""
+        return self._number + most > self._reserved
+
     def next_number(self) -> int:
         self._number += 1
         return self._number
