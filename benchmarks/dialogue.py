@@ -291,6 +291,7 @@ async def _idle(name: str, url: str, number: int, *, sneaky: bool) -> list[Figur
         gc.collect()
         grown = (_resident() - before) / 2**20
         engine = dialogue.driver.engine  # type: ignore[attr-defined]
+        await asyncio.sleep(1.0)  # nobody waits for the last one to be given back
         found: Found = await engine._ask(Find("lease", ""))
         held = len(engine.locks.held) + len(engine.locks._waiting) + len(found.entries)
     who = f"{name}, {number:,} idle chats"
