@@ -156,7 +156,7 @@ async def test_a_newer_message_replaces_the_turn(opened: Make) -> None:
 
 @pytest.mark.requirement("D44")
 async def test_waiting_messages_become_one_turn(opened: Make) -> None:
-    dialogues = [await opened(on_busy="merge", **REAL_CLOCK) for _ in range(2)]
+    dialogues = [await opened(on_busy="merge", lease=3.0, **REAL_CLOCK) for _ in range(2)]
     first = Holding(dialogues[0], message_id="m0")
     await first.inside.wait()
     others = []

@@ -158,3 +158,18 @@ async def test_history(dialogue: Dialogue, clock: ManualClock) -> None:
     assert await dialogue.history(message(user="bob")) == []
     clock.set(clock.now() + 86_400.0)
     assert await dialogue.history(message()) == []
+
+
+@pytest.mark.requirement("D55", "D70")
+async def test_a_hundred_turns_are_remembered(dialogue: Dialogue, clock: ManualClock) -> None:
+    for number in range(130):
+        await say(dialogue, "kiwi", message_id=f"m{number}")
+    turns = await dialogue.history(message())
+    assert [turn.messages for turn in turns] == [(f"m{number}",) for number in range(30, 130)]
+    for known in (30, 60, 119, 120, 129):
+        assert (await dialogue.handle(message("again", message_id=f"m{known}"))).repeated
+    clock.set(clock.now() + 86_400.0)
+    for forgotten in (10, 60, 129):
+        assert not (await dialogue.handle(message("again", message_id=f"m{forgotten}"))).repeated
+    _, items = await everything(dialogue)
+    assert all(len(item.data) < 2_000 for key, item in items.items() if key.endswith("/turns"))

@@ -153,6 +153,10 @@ class Rows:
     def begin_epoch(self) -> None:
         self._cursor.execute(self._sql.begin_epoch, (fresh_epoch(),))
 
+    def reserves(self, most: int) -> bool:
+        """Whether so many numbers more than are reserved may be needed."""
+        return self._number + most > self._reserved
+
     def next_number(self) -> int:
         self._number += 1
         return self._number

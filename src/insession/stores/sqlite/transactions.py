@@ -67,13 +67,12 @@ class Transactions:
         """Apply one, unless another process is in the way."""
         self.types, self.handed_on = set(), False
         try:
-            self._wait_for_disk(not all(map(_passing, batch)))
             self._cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
             return None
         return self._begun((batch,))[0]
 
-    def _wait_for_disk(self, durable: bool) -> None:  # noqa: FBT001
+    def _wait_for_disk(self, durable: bool) -> None:  # noqa: FBT001 - it is the question
         """Whether the next commit does, with FULL."""
         if self._waits is not durable and self._file.synchronous == "full":
             self._cursor.execute(f"PRAGMA synchronous = {'full' if durable else 'normal'}")
@@ -98,6 +97,12 @@ class Transactions:
     def _committed(self, batches: Sequence[Batch]) -> list[Outcome]:
         rows, interpreter = self._rows, self._interpreter
         self._notice()
+        if not self._waits and rows.reserves(sum(map(len, batches))):
+            # Numbers that were given out may be known elsewhere, and must not come again.
+            self._cursor.execute("ROLLBACK")
+            self._wait_for_disk(True)
+            self._file.begin(self._cursor)
+            self._notice()
         rows.begin()
         if len(batches) > 1 or len(batches[0]) > 1:
             rows.expect([operation for batch in batches for operation in batch])
