@@ -146,7 +146,6 @@ class Limits(Suite):
         endings = await the_log(store, types={EventType.INTERRUPTED})
         assert len(endings) == len({event.id for event in endings}) == (0 if then == "deny" else 47)
 
-
     async def test_openings_without_a_limit_count(self, store: Store, clock: ManualClock) -> None:
         new = [session(f"n{place}", clock.now(), owner="ann") for place in range(3)]
         answers = await store.apply([opening(new[0]), opening(new[1]), limited(new[2], 2, "deny")])
