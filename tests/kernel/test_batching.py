@@ -20,7 +20,7 @@ from insession.kernel.batching import Batcher
 from insession.kernel.operations import Answer, Count, Counted, End, Ends, Load, Loaded, Operation
 from insession.stores.memory import MemoryStore
 from insession.testing.clock import ManualClock, settle
-from insession.testing.contract.samples import end, ending, opening, session
+from insession.testing.contract.samples import end, ending, expiry, opening, session
 from insession.testing.faulty import Fault, FaultyStore
 
 
@@ -155,6 +155,19 @@ async def test_what_never_arrived_is_done_when_it_is_sent_again(shaky: Engine, f
     faulty.fail(Fault.NEVER)
     assert await session.interrupt() is True
     assert (await shaky.get(session.id)).state is State.INTERRUPTED
+
+
+async def test_endings_of_who_cannot_be_answered_are_told_all_the_same(faulty: FaultyStore, clock: ManualClock) -> None:
+    record = session("one", clock.now(), idle=10.0)
+    await faulty.apply([opening(record)])
+    clock.set(clock.now() + 20.0)
+    told: list[Ends] = []
+    batcher = Batcher(faulty, lambda _, ends: told.append(ends))
+    faulty.fail(Fault.NEVER)
+    # An opening under a name: sent again it is refused, and whether by itself cannot be known.
+    with pytest.raises(OutcomeUnknown):
+        await batcher.send(end(record.id, expiry(clock.now())), opening(session("one", clock.now())))
+    assert [ends.ids for ends in told] == [(record.id,)]
 
 
 async def test_what_cannot_be_known_is_said(shaky: Engine, faulty: FaultyStore) -> None:

@@ -237,3 +237,21 @@ class TestOrder:
             assert "the log was trimmed" in caplog.text
             assert told == []
             await changes.end()
+
+    async def test_what_the_log_never_showed_hides_nothing_later(self, engine: Engine) -> None:
+        told: list[str] = []
+        async with engine:
+            session = await engine.open(kind="protocol", name="1", data=[1])
+            changes = Changes("protocol", lambda _, event: told.append(event.type), hidden=False, alone=False)
+            changes.begin(engine)
+            done, under_way = changes.own(session.id, "created"), changes.own(session.id, "destroyed")
+            assert done is not None
+            assert under_way is not None
+            changes.settle(done, changed=True)
+            changes.missed()
+            changes.settle(under_way, changed=True)
+            assert changes._owns == {}
+            changes.heard(self.event(engine, EventType.CLOSED, session.id, own=False))
+            await settle()
+            assert told == ["destroyed"]
+            await changes.end()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from insession.kernel.contract import Store
-from insession.kernel.events import EventType
 from insession.kernel.limits import Limit
-from insession.kernel.operations import Answer, End, Ends, Guard, Load, Loaded, Operation, Pick, Refused, Touch
-from insession.kernel.record import Record, State
+from insession.kernel.operations import End, Ends, Guard, Load, Operation, Pick, Touch
 from insession.kernel.urls import store_from
 from insession.stores.postgres.batch import Batch
 from insession.testing.clock import ManualClock
@@ -22,65 +19,19 @@ from insession.testing.contract.samples import (
     due_after,
     end,
     ending,
-    everything,
     expire,
-    expiry,
     opened,
     opening,
-    replaced,
     session,
     sid,
-    the_log,
     update,
 )
 from tests.servers.postgres import fresh_schema, shared_server
+from tests.stores.beside_memory import Pair, some_operation
 
 NAMES: Final = 24
 TOGETHER: Final = 2
 """Where the arguments of a call say that the order of its operations means nothing."""
-
-
-class Pair:
-    """The same over PostgreSQL and over memory."""
-
-    def __init__(self, clock: ManualClock, stores: Sequence[Store]) -> None:
-        self.clock = clock
-        self.tested, self.reference = stores
-
-    async def both(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        """Apply a batch to both; PostgreSQL's answers, which are those of memory."""
-        here = await self.tested.apply(operations)
-        there = await self.reference.apply([_own(one) for one in operations])
-        assert [_plain(one) for one in here] == [_plain(one) for one in there]
-        return here
-
-    async def compare(self) -> None:
-        """All records and all events."""
-        sessions, events = [], []
-        for store in (self.tested, self.reference):
-            sessions.append([_plain(one) for one in await everything(store, "all")])
-            events.append([(one.type, one.id, one.owner, one.reason, one.change) for one in await the_log(store)])
-        assert sessions[0] == sessions[1]
-        assert events[0] == events[1]
-
-
-def _own(operation: Operation) -> Operation:
-    """A store owns the record that it is handed."""
-    record = getattr(getattr(operation, "patches", (None,))[0], "record", None)
-    return operation if record is None else opening(record, limits=operation.limits)  # type: ignore[union-attr]
-
-
-def _plain(answer: Any) -> Any:
-    """An answer without versions, which are any that never come twice."""
-    if isinstance(answer, Record):
-        return replaced(answer, version=0)
-    if isinstance(answer, Refused):
-        return answer.why, _plain(answer.current)
-    if isinstance(answer, Loaded):
-        return [_plain(one) for one in answer.found]
-    if isinstance(answer, Ends):
-        return answer.ids, answer.more, answer.look
-    return getattr(answer, "due", type(answer))
 
 
 @pytest.fixture
@@ -100,26 +51,6 @@ async def pair() -> AsyncIterator[Pair]:
 def is_together(operations: Sequence[Operation]) -> bool:
     """Whether PostgreSQL is told that they stand in nobody's way."""
     return bool(Batch(operations, 0, 0.0).arguments()[TOGETHER])
-
-
-def some_operation(chance: random.Random, number: int, at: float) -> Operation:
-    """One of one session: about half of them are refused."""
-    owner = f"o{number % 3}"
-    name = sid(f"s{number}", owner)
-    how = ending(at, state=chance.choice((State.CLOSED, State.INTERRUPTED)))
-    choices: list[Operation] = [
-        opening(
-            session(f"s{number}", at, owner=owner, idle=chance.choice((2.0, 60.0)), finish=chance.random() < 0.1),
-            limits=chance.choice(((), (Limit(most=6, then="oldest"),), (Limit(most=2),))),
-        ),
-        update(name, at, data=bytes([number]), event=chance.choice((None, EventType.UPDATED))),
-        update(name, at, data=bytes([number]), version=1 << 40),
-        Touch(name, at, chance.choice((0.0, 5.0))),
-        end(name, how),
-        end(name, expiry(at)),
-        Load((name,)),
-    ]
-    return chance.choice(choices)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 import insession
 from insession import Engine, Interrupted, Limit
 from insession.kernel.events import ENDINGS, FOLLOWED, START, EventType
-from insession.stores.redis.stretches import Passed
 from tests.servers import valkey
 from tests.servers.proxy import LOG, RedisTrips, proxied
 
@@ -23,7 +21,6 @@ KINDS = (
     insession.Kind("seat", idle=600.0, limits=(Limit(most=1, then="oldest"),)),
 )
 PATIENCE = 20.0
-EPOCH = "0123abcd"
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -119,49 +116,3 @@ async def test_other_readers_get_every_ending(two: tuple[Engine, Engine]) -> Non
         assert [(await anext(stream)).id for _ in sessions] == [session.id for session in sessions]
     page = await engine.store.events(START, 100, FOLLOWED)
     assert [event.type for event in page.events] == [EventType.CLOSED] * 5
-
-
-def said(before: int, position: int, *, untold: bool = False, epoch: str = EPOCH) -> bytes:
-    return struct.pack(">BQQ", untold, before, position) + epoch.encode()
-
-
-def test_a_cursor_goes_on_behind_what_answers_told() -> None:
-    passed = Passed()
-    assert passed.onward(f"{EPOCH}:3") == f"{EPOCH}:3"
-    assert passed.note(said(3, 5))
-    assert passed.note(said(5, 6))
-    assert passed.onward(f"{EPOCH}:3") == passed.onward(f"{EPOCH}:4") == f"{EPOCH}:6"
-    # Who has not read what was there before reads it.
-    assert passed.onward(f"{EPOCH}:2") == f"{EPOCH}:2"
-    assert passed.onward(f"{EPOCH}:9") == f"{EPOCH}:9"
-    # What somebody else wrote between is read.
-    assert passed.note(said(8, 9))
-    assert passed.onward(f"{EPOCH}:6") == f"{EPOCH}:6"
-    assert passed.onward(f"{EPOCH}:8") == f"{EPOCH}:9"
-
-
-def test_what_answers_do_not_tell_is_not_passed() -> None:
-    passed = Passed()
-    assert passed.note(said(0, 2))
-    assert not passed.note(said(2, 4, untold=True))
-    assert passed.onward(f"{EPOCH}:0") == f"{EPOCH}:2"
-    assert passed.note(said(4, 5))
-    assert passed.onward(f"{EPOCH}:0") == f"{EPOCH}:0"
-    assert passed.onward(f"{EPOCH}:4") == f"{EPOCH}:5"
-
-
-def test_another_epoch_passes_nothing() -> None:
-    passed = Passed()
-    assert passed.note(said(0, 7))
-    assert passed.onward("ffffffff:0") == "ffffffff:0"
-    assert passed.note(said(0, 1, epoch="ffffffff"))
-    assert passed.onward(f"{EPOCH}:0") == f"{EPOCH}:0"
-    assert passed.onward("ffffffff:0") == "ffffffff:1"
-
-
-def test_a_later_answer_that_comes_first_takes_nothing_back() -> None:
-    passed = Passed()
-    assert passed.note(said(5, 6))
-    assert passed.note(said(4, 5))
-    assert passed.onward(f"{EPOCH}:5") == f"{EPOCH}:6"
-    assert passed.onward(f"{EPOCH}:4") == f"{EPOCH}:4"

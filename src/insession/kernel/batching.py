@@ -163,7 +163,10 @@ class Batcher:
             if self._waiting or self._urgent:
                 self._leave()
 
-    def _answer(self, entries: Iterable[_Entry], answers: Sequence[Answer]) -> None:
+    def _answer(
+        self, entries: Iterable[_Entry], answers: Sequence[Answer], again: OutcomeUnknown | None = None
+    ) -> None:
+        """``again``: why they were sent a second time, which is the answer where the second one leaves it open."""
         place = 0
         for future, group in entries:
             mine = answers[place : place + len(group)]
@@ -172,6 +175,9 @@ class Batcher:
                 if type(answer) is Ends and self._ended is not None:
                     self._ended(cast("End", operation), answer)
             if future.done():
+                continue
+            if again is not None and any(map(_unsure, group, mine)):
+                _fail([(future, group)], again)
                 continue
             error = away(mine)
             if error is not None:
@@ -197,15 +203,8 @@ class Batcher:
             answers = await self._store.apply(operations)
         except Exception:
             _fail(entries, error)
-            return
-        place = 0
-        for future, group in entries:
-            mine = answers[place : place + len(group)]
-            place += len(group)
-            if any(map(_unsure, group, mine)):
-                _fail([(future, group)], error)
-            else:
-                self._answer([(future, group)], mine)
+        else:
+            self._answer(entries, answers, error)
 
 
 def _marked(operation: Operation) -> Operation:

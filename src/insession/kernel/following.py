@@ -7,7 +7,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Container, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -237,25 +237,19 @@ class Following:
 
         Called before the answer reaches its caller, who may have gone.
         """
-        how = end.ending
-        if end.pick.index != "id":
-            return
-        if self.followers:
-            self.followers.tell(None, ends.ids, how.state, how.reason, how.at)
-        for session_id, version in zip(ends.ids, ends.versions, strict=True):
-            if session_id in self._handles or session_id in self._works or session_id in self._waits:
-                own = self.enders.get(how.change)
-                self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
+        if end.pick.index == "id":
+            self._take_over(ends, end.ending, self.enders.get(end.ending.change), self._handles)
 
     def ended_by_pick(self, ends: Ends, how: Ending) -> None:
         """Stop the work for what this process has just ended; handles hear of it from the log."""
+        self._take_over(ends, how, worker(), ())
+
+    def _take_over(self, ends: Ends, how: Ending, own: Worker | None, held: Container[str]) -> None:
         if self.followers:
             self.followers.tell(None, ends.ids, how.state, how.reason, how.at)
-        if self._works or self._waits:
-            for session_id, version in zip(ends.ids, ends.versions, strict=True):
-                if session_id in self._works or session_id in self._waits:
-                    own = worker()
-                    self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
+        for session_id, version in zip(ends.ids, ends.versions, strict=True):
+            if session_id in held or session_id in self._works or session_id in self._waits:
+                self._end_handles(session_id, how.state, how.reason, version, how.at, how.change, own)
 
     def ended(self, session_id: str, record: Record) -> None:
         """Take over an ending from the record."""

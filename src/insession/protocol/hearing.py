@@ -121,6 +121,11 @@ class Changes:
     def missed(self) -> None:
         """See `insession.kernel.followers.Listener`."""
         _log.warning("the log was trimmed before it was read: observers may have missed sessions that others changed")
+        # It may never show what was ours: who waited for that would take all that comes later for something earlier.
+        for own in [own for owns in self._owns.values() for own in owns]:
+            own.seen = True
+            if own.changed is not None:
+                self._forget(own)
 
     def _saw(self, what: str, owns: list[Own]) -> None:
         """The log shows a change of this process, which a subject told of or nobody wanted to be told of."""

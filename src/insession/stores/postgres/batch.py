@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from zlib import crc32
@@ -66,8 +67,10 @@ class Batch:
         self._ids: set[str] = set()
         self._named = 0
         self._read: set[str] = set()
-        self._members: dict[tuple[str, str], tuple[int, int]] = {}
-        """Owners and kinds under a limit: how many there may be, and how many more the batch opens."""
+        self._members: dict[tuple[str, str], int] = {}
+        """Owners and kinds under a limit: how many there may be,"""
+        self._openings: Counter[tuple[str | None, str]] = Counter()
+        """and how many more the batch opens, also without a limit."""
         self._plan: list[int] = []
         self._loads: list[Row] = []
         self._commits: list[Row] = []
@@ -97,7 +100,7 @@ class Batch:
             list(self._ids),
             [owner for owner, _ in self._members],
             [kind for _, kind in self._members],
-            [most - more for most, more in self._members.values()],
+            [most - self._openings[members] for members, most in self._members.items()],
             self._plan,
             self._loads,
             self._commits,
@@ -121,7 +124,8 @@ class Batch:
     def load(self, ask: Load) -> None:
         """Add one, as do all of these."""
         self._plan.append(1)
-        self._read.update(ask.keys)
+        # An item goes with the session below which it lies.
+        self._read.update(key.partition("/")[0] for key in ask.keys)
         under = None
         if ask.under is not None:
             self._together = False
@@ -173,14 +177,14 @@ class Batch:
         record = part.record
         if record is not None:
             self._lock("session", part.id)
+            self._openings[record.owner, record.kind] += 1
             for one in ask.limits:
                 if one.over == "kind":
                     self._alone = True
                 elif record.owner is not None:
                     self._lock("owner", record.kind, record.owner)
                     members = (record.owner, record.kind)
-                    most, more = self._members.get(members, (one.most, 0))
-                    self._members[members] = min(most, one.most), more + 1
+                    self._members[members] = min(self._members.get(members, one.most), one.most)
         elif part.guard not in _PLAIN or part.fields:
             self._together = False
         self._parts.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
+from struct import Struct
 from typing import Any, Final, NamedTuple, cast
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
@@ -12,16 +13,19 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from insession.errors import OutcomeUnknown, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.events import EventType
 from insession.kernel.operations import Answer, Count, Find, Load, Operation
+from insession.kernel.passing import Passed
 
 from .link import Line
 from .records import EVENT_CODES, Argument, event_of
 from .script import Program
 from .signals import Tell, tell
-from .stretches import Passed, Stretch
+from .stretches import Stretch
 from .wire import Failed, answers, arguments, grows
 
 SCAN: Final = 2000
 """So many positions one page looks at."""
+_PASSED: Final = Struct(">BQQ")
+"""Whether answers left anything untold that is followed; up to where a reader saw all of that before, and now."""
 _READING: Final = frozenset({Load, Find, Count})
 _NOTHING_RAN: Final = (
     "LOADING", "BUSY", "MASTERDOWN", "NOAUTH", "NOPERM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
@@ -138,9 +142,16 @@ class Caller:
             raise OutcomeUnknown(f"{manner.where}: an operation failed on the server: {error}") from error
         if told:
             types, raw = told
-            answered = self._passed is not None and len(raw) > 0 and self._passed.note(raw)
-            tell(types.decode(), manner.hear, answered=answered)
+            tell(types.decode(), manner.hear, answered=len(raw) > 0 and self._noted(raw))
         return given
+
+    def _noted(self, raw: bytes) -> bool:
+        """Take over what a call said of the log; whether its answers told all that is followed."""
+        untold, before, position = _PASSED.unpack_from(raw)
+        if untold or self._passed is None:
+            return False
+        self._passed.note(raw[_PASSED.size :].decode(), before, position)
+        return True
 
     async def page(self, position: str, epoch: str, limit: int, types: Collection[EventType] | None) -> Stretch:
         """Some of the log after a position: ``""`` is its end, ``first`` what is before its first event."""

@@ -20,7 +20,7 @@ local function opening_of(id, text, maker, limit)
   text = pack('>I8', 0) .. text
   local new, limits = S.unpacked(id, text), {}
   if limit ~= '' then
-    local most, over, rule = unpack('>HBB', limit)
+    local most, over, rule = unpack('>IBB', limit)
     limits[1] = {most = most, over = OVER[over], rule = RULES[rule]}
   end
   return {at = new.opened, change = new.change, node = maker, limits = limits, parts = {{id = id, guard = 'a',
@@ -37,7 +37,7 @@ function S.open(args, place)
   S.meta()
   local free = true
   if limit ~= '' then
-    local most, over = unpack('>HB', limit)
+    local most, over = unpack('>IB', limit)
     if over == 1 then free = call('ZCARD', P .. 'k' .. where) < most
     elseif owner ~= '' then free = call('ZCARD', of_owner) < most end
   end

@@ -8,6 +8,7 @@ from insession.kernel.clock import Clock
 from insession.kernel.contract import Waker
 from insession.kernel.events import START, Cursor, EventType, Page
 from insession.kernel.operations import Answer, Operation
+from insession.kernel.passing import Passed
 from insession.kernel.urls import StoreURL
 
 from .calling import Caller
@@ -15,7 +16,6 @@ from .dialling import Dialler
 from .link import Link
 from .serving import PATIENCE, ServerStore
 from .signals import Signals
-from .stretches import Passed
 
 
 class RedisStore(ServerStore):

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import merge
-from struct import Struct
 from typing import Final, NamedTuple
 
 from insession.kernel.events import START, Cursor, Event, Page
 
-_PASSED: Final = Struct(">BQQ")
-"""Whether answers left anything untold that is followed; up to where a reader saw all of that before, and now."""
 _SIZE: Final = 8
 """So many characters has the epoch of one partition, see `Line.epoch`."""
 
@@ -28,33 +25,6 @@ class Stretch(NamedTuple):
     position: int
     more: bool
     trimmed: bool
-
-
-class Passed:
-    """How far the log of one partition holds nothing of what is followed but what answers have told."""
-
-    def __init__(self) -> None:
-        self._epoch = ""
-        self._begin = self._end = 0
-
-    def note(self, raw: bytes) -> bool:
-        """Take over what a call said of the log; whether its answers told all of its own."""
-        untold, before, position = _PASSED.unpack_from(raw)
-        if untold:
-            return False
-        epoch = raw[_PASSED.size :].decode()
-        if epoch != self._epoch or self._end < before:
-            # Somebody else wrote between: who has not read that reads it, and what follows.
-            self._epoch, self._begin, self._end = epoch, before, position
-        self._end = max(self._end, position)
-        return True
-
-    def onward(self, cursor: str) -> str:
-        """Where a reader goes on who read so far, and hears what answers tell."""
-        read = Cursor.parse(cursor)
-        if read.epoch == self._epoch and self._begin <= read.positions[0] < self._end:
-            return str(Cursor(read.epoch, (self._end,)))
-        return cursor
 
 
 def asked_of(after: str | None, number: int) -> list[tuple[str, str]]:

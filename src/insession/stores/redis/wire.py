@@ -69,7 +69,7 @@ _ACTIVE: Final = State.ACTIVE
 _WHEN: Final = Struct(">dQ").pack
 _TOUCH: Final = Struct(">3d").pack
 _END: Final = Struct(">ddBB").pack
-_LIMIT: Final = Struct(">HBB").pack
+_LIMIT: Final = Struct(">IBB").pack
 _DUE_THEN: Final = Struct(">d").unpack
 
 

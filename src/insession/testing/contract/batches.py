@@ -35,6 +35,7 @@ from insession.testing.clock import ManualClock
 from .samples import (
     done,
     end,
+    ended,
     ending,
     everything,
     expire,
@@ -131,6 +132,20 @@ class Batches(Suite):
         assert (after.live, after.data) == (True, b"second life")
         types = [event.type for event in await the_log(store)]
         assert types == [EventType.OPENED, EventType.INTERRUPTED, EventType.OPENED]
+
+    async def test_items_go_with_the_record_before_they_are_read(self, store: Store, clock: ManualClock) -> None:
+        first = await opened(store, session("one", clock.now()))
+        await done(store, update(first.id, clock.now(), Put(f"{first.id}/a", b"x")))
+        await ended(store, end(first.id, ending(clock.now())))
+        clock.set(clock.now() + 1)
+        item = Load((f"{first.id}/a",))
+        answers = await store.apply(
+            [item, opening(session("one", clock.now())), opening(session("two", clock.now())), item]
+        )
+        before, after = answers[0], answers[-1]
+        assert isinstance(before, Loaded)
+        assert before.found[0] is not None
+        assert after == Loaded((None,))
 
     async def test_many_of_the_same_batch(self, store: Store, clock: ManualClock) -> None:
         records = [session(f"s{place}", clock.now()) for place in range(store.most)]

@@ -8,7 +8,7 @@ import pytest
 
 from insession.kernel.contract import Store
 from insession.kernel.events import EventType
-from insession.kernel.limits import Limit
+from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.operations import Commit, Count, Counted, Done, Put, Refused, Touch, Why
 from insession.kernel.record import NEVER, Record, State
 from insession.testing.clock import ManualClock
@@ -146,6 +146,11 @@ class Limits(Suite):
         endings = await the_log(store, types={EventType.INTERRUPTED})
         assert len(endings) == len({event.id for event in endings}) == (0 if then == "deny" else 47)
 
+    async def test_openings_without_a_limit_count(self, store: Store, clock: ManualClock) -> None:
+        new = [session(f"n{place}", clock.now(), owner="ann") for place in range(3)]
+        answers = await store.apply([opening(new[0]), opening(new[1]), limited(new[2], 2, "deny")])
+        assert [type(answer) for answer in answers] == [Done, Done, Refused]
+
 
 class KindLimits(Suite):
     """Over all sessions of a kind, which lie in one partition."""
@@ -154,6 +159,9 @@ class KindLimits(Suite):
         await filled(store, clock, 2, by_kind=True)
         await refused(store, limited(session("new", clock.now(), by_kind=True), 2, "deny", over="kind"), Why.LIMIT)
         await done(store, limited(session("new", clock.now(), kind="chat", by_kind=True), 2, "deny", over="kind"))
+
+    async def test_the_largest_limit_of_a_kind(self, store: Store, clock: ManualClock) -> None:
+        await done(store, limited(session("one", clock.now(), by_kind=True), MOST_OF_KIND, "deny", over="kind"))
 
     async def test_oldest_of_the_kind_goes(self, store: Store, clock: ManualClock) -> None:
         records = await filled(store, clock, 3, by_kind=True)
