@@ -61,3 +61,13 @@ async def test_a_node_that_cannot_be_read_is_listed_all_the_same(store: MemorySt
         await overwrite(store, node.id, b"\xc1sealed")
         (found,) = (await http.get("/v1/nodes")).json()["nodes"]
         assert (found["id"], found["data"], "encrypted" in found["unreadable"]) == (node.id, None, True)
+
+
+async def test_an_item_that_cannot_be_read_hides_no_other(store: MemoryStore) -> None:
+    async with Engine(store) as engine, served(engine) as http:
+        for key in ("a/1", "a/2"):
+            await http.put(f"/v1/items/{key}", json={"n": 1})
+        await overwrite(store, "a/1", b"\xdc\xff")
+        assert (await http.get("/v1/items/a/1")).status_code == 409
+        items = (await http.get("/v1/items")).json()["items"]
+        assert [(item["key"], item["size"]) for item in items] == [("a/1", 2), ("a/2", 4)]
