@@ -43,7 +43,7 @@ from insession.kernel.contract import Store
 from insession.kernel.data import Data
 from insession.kernel.engine import Engine, SessionPage
 from insession.kernel.events import START, Event, EventType
-from insession.kernel.items import Entry, Items
+from insession.kernel.items import Entry, Head, Items
 from insession.kernel.kinds import Kind
 from insession.kernel.limits import Limit
 from insession.kernel.locks import Lock
@@ -70,6 +70,7 @@ __all__ = [
     "Event",
     "EventType",
     "Expired",
+    "Head",
     "InsessionError",
     "Interrupted",
     "InvalidInput",

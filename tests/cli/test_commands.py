@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import os
 import pty
@@ -12,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from insession import connect
 from tests.programs import INSESSION, Process, clean_environ, insession, started
 
 from .conftest import STORE, Run, lines
@@ -26,6 +29,22 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: Run) -> Path:
     """An empty folder, where commands of this process look."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+async def _sealed(store: str) -> str:
+    """A store that is encrypted, with a session that has ended."""
+    async with connect(store, keys=f"1:{base64.b64encode(bytes(32)).decode()}") as engine:
+        session = await engine.open(data="secret")
+        await session.close()
+        return session.id
+
+
+def test_data_that_cannot_be_read_are_shown_with_the_cause(inside: Run, empty: Path) -> None:
+    session_id = asyncio.run(_sealed("sqlite:///insession.db"))
+    done = inside("show", session_id)
+    assert (done.returncode, "this engine has no keys" in done.stdout) == (0, True)
+    (session,) = lines(inside("show", session_id, "--json"))
+    assert (session["data"], "no keys" in session["unreadable"]) == (None, True)
 
 
 def test_ls_is_a_table_for_people(cli: Run, opened: Open) -> None:

@@ -235,6 +235,17 @@ async def _copy_of(source: MemoryStore, clock: ManualClock) -> MemoryStore:
     return whole
 
 
+async def test_a_target_that_was_emptied_is_filled_again(
+    source: MemoryStore, target: MemoryStore, clock: ManualClock
+) -> None:
+    async with Engine(source, clock=clock, kinds=KINDS) as engine:
+        await populate(engine)
+    await move(source, target)
+    anew = MemoryStore(clock=clock)
+    assert (await move(source, anew)).finished
+    assert await contents(anew) == await contents(source)
+
+
 async def test_only_what_goes_together_is_copied(source: MemoryStore, target: MemoryStore, clock: ManualClock) -> None:
     with pytest.raises(ConfigurationError, match="new: is the store that everything is to be copied from"):
         await move(source, source)
@@ -288,3 +299,13 @@ async def test_between_urls(tmp_path: Any) -> None:
     assert raised.value.store == f"sqlite:///{tmp_path}/new.db (namespace b)"
     async with connect(new, namespace="b") as engine:
         assert await engine.count() == 1
+
+
+async def test_a_target_in_memory_is_refused(tmp_path: Any) -> None:
+    old = f"sqlite:///{tmp_path}/old.db"
+    async with connect(old):
+        pass
+    with pytest.raises(ConfigurationError, match="memory:: ends with this process"):
+        await copy_between(old, "memory:", finish=True)
+    async with connect(old) as engine:
+        await engine.open()

@@ -54,6 +54,15 @@ async def test_reading_ends_it_once_with_an_event(engine: Engine, other: Engine)
     assert events == [("opened", None), ("interrupted", "data_unreadable")]
 
 
+async def test_whoever_reads_one_and_leaves_has_ended_it(engine: Engine, clock: ManualClock) -> None:
+    session_id = await broken(engine)
+    async with Engine(FaultyStore(engine.store), clock=clock) as passing:
+        session = await passing.get(session_id)
+        with pytest.raises(DataUnreadable):
+            _ = session.data
+    assert (await engine.get(session_id)).reason == "data_unreadable"
+
+
 async def test_its_bytes_are_kept_and_its_name_is_opened_again(engine: Engine, clock: ManualClock) -> None:
     session_id = await broken(engine, owner="ann", name="x")
     await read(engine, session_id)

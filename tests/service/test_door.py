@@ -165,6 +165,14 @@ async def test_every_name_is_answered_where_callers_have_tokens() -> None:
         assert (await http.get("/v1/stats", headers=named)).status_code == 200
 
 
-def test_options_tell_the_methods_of_a_path(http: httpx2.Client) -> None:
-    answer = http.options("/v1/sessions")
-    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, OPTIONS, POST")
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/sessions", "GET, OPTIONS, POST"),
+        ("/v1/items/a/b", "DELETE, GET, OPTIONS, PUT"),
+        ("/healthz", "GET, OPTIONS"),
+    ],
+)
+def test_options_tell_the_methods_of_a_path(http: httpx2.Client, path: str, methods: str) -> None:
+    answer = http.options(path)
+    assert (answer.status_code, answer.headers["allow"]) == (204, methods)

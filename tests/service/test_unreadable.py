@@ -44,7 +44,30 @@ async def test_what_a_newer_program_wrote_stays(store: MemoryStore) -> None:
             answer = await http.get(f"/v1/sessions/{session.id}")
             assert (answer.status_code, "newer version" in answer.json()["detail"]) == (409, True)
             await settle()
+        touched = await http.post(f"/v1/sessions/{session.id}/touch")
+        assert (touched.status_code, touched.json()["data"]) == (200, None)
+        assert "newer version" in touched.json()["unreadable"]
         assert (await http.put(f"/v1/sessions/{session.id}/data", json={"title": "x"})).status_code in {400, 409}
         assert (await engine.get(session.id)).state == "active"
         closed = (await http.post(f"/v1/sessions/{session.id}/close")).json()
         assert (closed["won"], closed["session"]["data"]) == (True, None)
+
+
+async def test_a_node_that_cannot_be_read_is_listed_all_the_same(store: MemoryStore) -> None:
+    async with Engine(store, kinds=[Kind("call", recovery="end")]) as engine, served(engine) as http:
+        await engine.open(kind="call")
+        (node,) = await engine.nodes()
+        # As a program without the ring sees it.
+        await overwrite(store, node.id, b"\xc1sealed")
+        (found,) = (await http.get("/v1/nodes")).json()["nodes"]
+        assert (found["id"], found["data"], "encrypted" in found["unreadable"]) == (node.id, None, True)
+
+
+async def test_an_item_that_cannot_be_read_hides_no_other(store: MemoryStore) -> None:
+    async with Engine(store) as engine, served(engine) as http:
+        for key in ("a/1", "a/2"):
+            await http.put(f"/v1/items/{key}", json={"n": 1})
+        await overwrite(store, "a/1", b"\xdc\xff")
+        assert (await http.get("/v1/items/a/1")).status_code == 409
+        items = (await http.get("/v1/items")).json()["items"]
+        assert [(item["key"], item["size"]) for item in items] == [("a/1", 2), ("a/2", 4)]

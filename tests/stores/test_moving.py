@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from insession import State, connect
+from insession import ConfigurationError, State, connect
 from insession.kernel.contract import Store
 from insession.kernel.moving import Copied, copy, copy_between
-from insession.kernel.operations import Counted, Purge, Put
+from insession.kernel.operations import Counted, Mark, Purge, Put, Standing
 from insession.kernel.record import NODE_KIND, Record
 from insession.stores.sealed import Keys, SealedStore
 from insession.testing.clock import ManualClock
@@ -31,6 +31,7 @@ from insession.testing.contract.samples import (
     update,
     writing,
 )
+from tests.servers import postgres
 
 from .conftest import MAKERS
 
@@ -142,6 +143,25 @@ async def test_sealed_data_are_carried_as_they_lie_there(tmp_path: Path) -> None
         entry = await engine.items.get("memory/1")
         assert entry is not None
         assert entry.data == "secret"
+
+
+async def test_a_cluster_of_which_a_part_was_taken_hold_of(made: Made, clock: ManualClock) -> None:
+    source, target = await made("memory"), await made("redis-cluster")
+    await populated(source, clock)
+    names = ("old", "new")
+    await target._one(0, Mark(Standing.FILLING, "old"))  # type: ignore[attr-defined]
+    assert (await copy(source, target, finish=True, names=names)).finished
+    assert len(await everything(target, "item", "")) == len(await everything(source, "item", ""))
+
+
+async def test_two_schemas_of_a_database_are_two_stores(tmp_path: Path) -> None:
+    server = postgres.shared_server()
+    old, new, other = f"sqlite:///{tmp_path}/old.db", *(server.url(postgres.fresh_schema()) for _ in range(2))
+    async with connect(old) as engine:
+        await engine.open()
+    assert (await copy_between(old, new, finish=True)).finished
+    with pytest.raises(ConfigurationError, match=r"has moved to .*schema=s"):
+        await copy_between(old, other, finish=True)
 
 
 async def test_through_wrappers_data_are_sealed_anew(made: Made, clock: ManualClock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from insession.kernel.data import Data
-from insession.kernel.items import Entry, Items
+from insession.kernel.items import Entry, Head, Items
 from insession.kernel.operations import Fence
 
 if TYPE_CHECKING:
@@ -55,3 +55,9 @@ class BlockingItems:
     ) -> tuple[list[Entry], str | None]:
         """As `Items.find`."""
         return self._portal.call(self._items.find, prefix, owner=owner, after=after, limit=limit)
+
+    def heads(
+        self, prefix: str = "", *, owner: str | None = None, after: str | None = None, limit: int = 100
+    ) -> tuple[list[Head], str | None]:
+        """As `Items.heads`."""
+        return self._portal.call(self._items.heads, prefix, owner=owner, after=after, limit=limit)

@@ -71,7 +71,7 @@ class LocalClient:
         return LockList([LockView(one.name, list(one.holders), list(one.waiting)) for one in found], after)
 
     async def nodes(self) -> list[SessionView]:
-        return [shown(node) for node in await self._engine.nodes()]
+        return [shown(node, wanted=False) for node in await self._engine.nodes()]
 
     async def erase(self, owner: str) -> int:
         return await self._engine.erase(owner)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from insession.kernel.record import State
 from insession.kernel.sealing import Verified
@@ -112,7 +113,8 @@ def session(one: SessionView) -> Table:
             ("touched", moment(one.touched)),
             ("ends" if one.ended is None else "ended", ends(one, time.time())),
             ("stopped", one.stopped or ""),
-            ("data", plain(msgspec.json.encode(one.data).decode())),
+            ("data", plain(msgspec.json.encode(one.data).decode() if one.unreadable is UNSET else "")),
+            ("unreadable", plain("" if one.unreadable is UNSET else one.unreadable)),
         ]
     )
 

@@ -20,6 +20,8 @@ REASON: Final = "data_unreadable"
 PREFIX: Final = "~unreadable/"
 """Below it lie the bytes, by the session's id and version."""
 KEPT: Final = 30 * DAY
+AT_CLOSE: Final = 5.0
+"""So many seconds an engine that is closed waits for what it sets aside."""
 _UNBOUNDED: Final = 1 << 40
 
 
@@ -33,7 +35,7 @@ class Aside:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def soon(self, record: Record) -> None:
         """Set this session aside, unless it has ended; called in any thread."""
@@ -42,8 +44,13 @@ class Aside:
 
     def _begin(self, record: Record) -> None:
         if record.id not in self._under_way:
-            self._under_way.add(record.id)
-            self._engine._spawn(self._set_aside(record))
+            self._under_way[record.id] = self._engine._spawn(self._set_aside(record))
+
+    async def leave(self) -> None:
+        """Finish what is under way: a program that reads one session and exits would else leave it to nobody."""
+        await asyncio.sleep(0)  # what was met just now begins
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=AT_CLOSE)
 
     async def _set_aside(self, record: Record) -> None:
         try:
@@ -53,7 +60,7 @@ class Aside:
         except InsessionError as error:
             _log.warning("session %s has unreadable data and could not be set aside: %s", record.id, error)
         finally:
-            self._under_way.discard(record.id)
+            del self._under_way[record.id]
 
     async def _judged(self, record: Record) -> None:
         """Decide on what is there now: somebody may have written over it, or ended it."""

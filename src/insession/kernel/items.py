@@ -30,6 +30,16 @@ class Entry(msgspec.Struct, frozen=True):
     expires: float | None = None
 
 
+class Head(msgspec.Struct, frozen=True):
+    """An item without its data; ``size`` is how many bytes that has, as it is kept."""
+
+    key: str
+    version: int
+    size: int
+    owner: str | None = None
+    expires: float | None = None
+
+
 class Items:
     """Items of an engine, or those under one session: keys there are without the session's id."""
 
@@ -90,7 +100,24 @@ class Items:
         """A page of items by prefix, or of an owner, in the order of keys; and where the next one begins.
 
         What the engine keeps for itself, under keys that begin with ``~``, is left out: a page may be short of it.
+        Raises `DataUnreadable` where one of them cannot be read; `heads` does not.
         """
+        found, more = await self._found(prefix, owner, after, limit)
+        return [self._entry(item) for item in found], more
+
+    async def heads(
+        self, prefix: str = "", *, owner: str | None = None, after: str | None = None, limit: int = 100
+    ) -> tuple[list[Head], str | None]:
+        """The page of `find` without data, which nobody reads then: what cannot be read is on it, too."""
+        found, more = await self._found(prefix, owner, after, limit)
+        return [
+            Head(item.key.removeprefix(self._prefix), item.version, len(item.data), item.owner, _expires(item))
+            for item in found
+        ], more
+
+    async def _found(
+        self, prefix: str, owner: str | None, after: str | None, limit: int
+    ) -> tuple[list[Item], str | None]:
         check_count(limit, "limit", 1_000)
         if prefix != "":
             check_text(prefix, "prefix")
@@ -106,8 +133,8 @@ class Items:
         now = self._engine.clock.now()
         items = [item for item in found.entries if isinstance(item, Item) and item.expires > now]
         # What the engine keeps for itself is seen by who asks for it by its prefix.
-        entries = [self._entry(item) for item in items if item.key[0] != "~" or prefix[:1] == "~"]
-        return entries, None if found.after is None else found.after.removeprefix(self._prefix)
+        shown = [item for item in items if item.key[0] != "~" or prefix[:1] == "~"]
+        return shown, None if found.after is None else found.after.removeprefix(self._prefix)
 
     async def _commit(
         self,
@@ -136,8 +163,11 @@ class Items:
         return int(answer.versions[0])
 
     def _entry(self, item: Item) -> Entry:
-        expires = None if item.expires == NEVER else item.expires
         key = item.key.removeprefix(self._prefix)
         shape = self._shape
         data = decode(item.data, None, item.key) if shape is None else shape.decoded(item.data, item.key)
-        return Entry(key, data, item.version, item.owner, expires)
+        return Entry(key, data, item.version, item.owner, _expires(item))
+
+
+def _expires(item: Item) -> float | None:
+    return None if item.expires == NEVER else item.expires

@@ -147,6 +147,7 @@ class Life:
 
     async def _exit(self) -> None:
         try:
+            await self._aside.leave()
             await self._recovery.leave()
             await self._following.leave()
         except InsessionError:

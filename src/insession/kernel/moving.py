@@ -31,6 +31,8 @@ _MOST: Final = 500
 _FIRST: Final = 20
 _INDEXES: Final[tuple[tuple[Index, str | None], ...]] = (("all", None), ("kind", NODE_KIND), ("item", ""))
 """Everything. Nodes are in no ``all``: the target's engines recover the sessions of those that stay behind."""
+_TELLING: Final = ("host", "schema")
+"""Options of a URL that say which store it is."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -101,10 +103,9 @@ async def copy_between(
 ) -> Copied:
     """`copy` between the stores of two URLs; ``target_namespace`` is the ``namespace``, unless it is given."""
     spaces = (namespace, namespace if target_namespace is None else target_namespace)
-    names = [
-        parse_url(url).shown + ("" if space == "default" else f" (namespace {space})")
-        for url, space in zip((source, target), spaces, strict=True)
-    ]
+    names = [_named(url, space) for url, space in zip((source, target), spaces, strict=True)]
+    if parse_url(target).scheme == "memory":
+        raise ConfigurationError(f"{names[1]}: ends with this process, and with it all that were carried there")
     first = store_from(source, namespace=spaces[0])
     second = store_from(target, namespace=spaces[1])
     await first.open()
@@ -116,6 +117,15 @@ async def copy_between(
             await second.close()
     finally:
         await first.close()
+
+
+def _named(url: str, namespace: str) -> str:
+    """A store as marks and errors name it: with what tells it from others of the same server, and no password."""
+    parsed = parse_url(url)
+    told = [f"{name}={parsed.options[name]}" for name in _TELLING if name in parsed.options]
+    return (
+        parsed.shown + ("?" + "&".join(told) if told else "") + f" (namespace {namespace})" * (namespace != "default")
+    )
 
 
 class _Moving:
@@ -145,7 +155,8 @@ class _Moving:
             raise ConfigurationError(f"{self._to}: is being filled from {theirs.store}; give another store")
         self._last = ours.standing is Standing.MOVED
         if theirs.standing is Standing.OPEN:
-            if ours.standing is Standing.MOVED:
+            # What took over counts on from where the source stopped: one that does not was emptied, or made anew.
+            if ours.standing is Standing.MOVED and theirs.number >= ours.number:
                 return True
             await self._take_hold()
         await self._look_at_target()
@@ -215,10 +226,19 @@ class _Moving:
 
     async def _send(self, imports: Sequence[Import]) -> None:
         for batch in _batches(imports, self._target.most):
-            for answer in await self._target.apply(batch):
-                # Partitions open one after the other, each with all that it is to have.
-                if isinstance(answer, Refused) and not self._last:
-                    raise ConfigurationError(f"{self._to}: somebody else has let it take over; nothing more is copied")
+            answers = await self._target.apply(batch)
+            # In the last pass partitions open one after the other, each with all that it is to have.
+            if not self._last and any(isinstance(answer, Refused) for answer in answers):
+                await self._hold_on()
+                await self._target.apply(batch)
+
+    async def _hold_on(self) -> None:
+        """Some of the target stands open: whoever began to take hold of it was stopped, or somebody has finished."""
+        # In this order: nobody lets the target take over before the source has moved.
+        theirs, ours = await _mark(self._target), await _mark(self._source)
+        if theirs.standing is Standing.OPEN or ours.standing is Standing.MOVED:
+            raise ConfigurationError(f"{self._to}: somebody else has let it take over; nothing more is copied")
+        await _mark(self._target, Mark(Standing.FILLING, self._from))
 
     def _count(self, *, written: int = 0, removed: int = 0, records: int = 0, items: int = 0) -> None:
         so_far = self.copied

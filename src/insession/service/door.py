@@ -13,6 +13,7 @@ from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.params import QueryParameter
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from insession.errors import InvalidInput
@@ -72,8 +73,9 @@ class Door(ASGIMiddleware):
 
 async def _tell_methods(scope: Scope, send: Send) -> None:
     """The methods of a path. Litestar's own answer names those of the handler that was registered first."""
-    methods = sorted(scope["litestar_app"].route_handler_method_map[scope["path_template"]])
-    headers = [(b"allow", ", ".join(methods).encode())]
+    routes = [route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute)]
+    methods = next(route.methods for route in routes if route.path_format == scope["path_template"])
+    headers = [(b"allow", ", ".join(sorted(methods)).encode())]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 

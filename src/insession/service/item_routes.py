@@ -10,8 +10,7 @@ from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParam
 from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
-from insession.kernel.codec import encode
-from insession.kernel.items import ABSENT, Entry
+from insession.kernel.items import ABSENT, Head
 
 from .asking import OWNER, Asked, answers, engine_of, owner_of, version_of
 from .bodies import StrictBody
@@ -36,15 +35,15 @@ async def list_items(
 ) -> ItemList:
     """A page of items by the prefix of their keys, or of an owner, without their data."""
     engine = engine_of(request)
-    found, after = await engine.items.find(
+    found, after = await engine.items.heads(
         _own(prefix, "prefix"), owner=owner_of(owner, owner_header), after=cursor, limit=limit
     )
-    return ItemList([_view(entry, engine.most_data) for entry in found], after)
+    return ItemList([_view(head) for head in found], after)
 
 
-@get(_PATH, responses=answers(404))
+@get(_PATH, responses=answers(404, 409))
 async def get_item(request: Asked, key: Key) -> Response[Any]:
-    """The data of an item. Its version is the ETag."""
+    """The data of an item. Its version is the ETag. 409: it cannot be read."""
     key = _key(request)
     entry = await engine_of(request).items.get(key)
     if entry is None:
@@ -116,9 +115,8 @@ def _own(key: str, field: str) -> str:
     return key
 
 
-def _view(entry: Entry, most: int) -> ItemView:
-    size = len(encode(entry.data, most))
-    return ItemView(entry.key, entry.version, entry.expires, entry.owner, size)
+def _view(head: Head) -> ItemView:
+    return ItemView(head.key, head.version, head.expires, head.owner, head.size)
 
 
 ITEMS: Final = [list_items, get_item, put_item, delete_item]

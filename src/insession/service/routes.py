@@ -108,10 +108,10 @@ async def get_session(request: Asked, session_id: SessionId) -> Response[Session
     return _answer(shown(await engine_of(request).get(session_id)))
 
 
-@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 409, 410))
+@post("/sessions/{session_id:str}/touch", status_code=200, responses=answers(404, 410))
 async def touch_session(request: Asked, session_id: SessionId) -> Response[SessionView]:
     """The other party was active: moves the idle deadline."""
-    return _answer(shown(await engine_of(request).touch(session_id)))
+    return _answer(shown(await engine_of(request).touch(session_id), wanted=False))
 
 
 @put(
@@ -236,7 +236,7 @@ async def events(
 @get("/nodes", responses=answers())
 async def list_nodes(request: Asked) -> NodeList:
     """The processes that own work now."""
-    return NodeList([shown(node) for node in await engine_of(request).nodes()])
+    return NodeList([shown(node, wanted=False) for node in await engine_of(request).nodes()])
 
 
 @post("/erase", status_code=200, dto=StrictBody[Erase], return_dto=None, responses=answers(413))

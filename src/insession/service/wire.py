@@ -119,7 +119,7 @@ class SessionView(msgspec.Struct, frozen=True):
     node: str | None = None
     data: Any = UNSET
     unreadable: str | UnsetType = UNSET
-    """Why the data of an ended session cannot be shown; it is null then."""
+    """Why the data cannot be shown; it is null then."""
 
 
 class SessionList(msgspec.Struct, frozen=True):
@@ -236,9 +236,9 @@ class Ready(msgspec.Struct, frozen=True):
     status: Literal["ready"] = "ready"
 
 
-def shown(session: Session, *, data: bool = True) -> SessionView:
-    """A session as it is shown; `DataUnreadable` where the data of a live one cannot be."""
-    content, unreadable = _as_json(session) if data else (UNSET, UNSET)
+def shown(session: Session, *, data: bool = True, wanted: bool = True) -> SessionView:
+    """A session as it is shown; `DataUnreadable` where the data of a live one cannot be, and is what is ``wanted``."""
+    content, unreadable = _as_json(session, wanted=wanted) if data else (UNSET, UNSET)
     return SessionView(
         session.id,
         session.kind,
@@ -257,12 +257,12 @@ def shown(session: Session, *, data: bool = True) -> SessionView:
     )
 
 
-def _as_json(session: Session) -> tuple[msgspec.Raw, str | UnsetType]:
+def _as_json(session: Session, *, wanted: bool) -> tuple[msgspec.Raw, str | UnsetType]:
     """A session's data, and why it cannot be shown: of one that has ended that is no reason to fail."""
     try:
         return as_json(session.id, session.data), UNSET
     except DataUnreadable as error:
-        if session.record.live:
+        if wanted and session.record.live:
             raise
         return msgspec.Raw(b"null"), error.problem
 
