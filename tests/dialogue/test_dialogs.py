@@ -17,6 +17,13 @@ from .samples import command, message
 REGISTRY = Registry()
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store_name(request: pytest.FixtureRequest) -> str:
+    """Where a dialogue stands is part of the session's data, which `test_life` has on every store."""
+    name: str = request.param
+    return name
+
+
 @context(registry=REGISTRY)
 class Address(Struct):
     """Where to."""

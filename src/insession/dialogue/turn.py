@@ -204,11 +204,8 @@ class Turn:
         # A turn that went back is none to go back to.
         if most and not repo.restored:
             state.undo = undoing.with_turn(state.undo, self.id, most)
-            puts.append(
-                undoing.before(
-                    record, state.undo[-1], _encoder.encode(State(state.session_id)) if before is None else before
-                )
-            )
+            was = _encoder.encode(State(state.session_id)) if before is None else before
+            puts.append(undoing.before(record, state.undo[-1], was))
         puts += undoing.removed(record, self._state.undo, state.undo)
         return encoded(state, self._dialogue.driver.most_data)
 
