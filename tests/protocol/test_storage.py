@@ -366,3 +366,26 @@ async def test_a_limit_that_refuses_is_told(key: Key) -> None:
 
 def test_every_store_of_these_tests_is_there() -> None:
     assert {"memory", "sqlite", "redis", "postgres"} <= MAKERS.keys()
+
+
+def test_what_is_configured_wrongly_is_said_by_name() -> None:
+    for options, named in (({"idle": "5"}, "idle"), ({"store": 5}, "store"), ({"most_per_key": 0}, "most")):
+        with pytest.raises(ConfigurationError, match=named):
+            SessionStorage(**options)  # type: ignore[arg-type]
+
+
+async def test_bad_input_does_not_decide_the_form(storage: SessionStorage) -> None:
+    with pytest.raises(InvalidInput, match="auth_key"):
+        await storage.create_session("no key", 1)
+    assert await storage.create_session(1)
+
+
+async def test_of_a_record_data_alone_may_be_a_function(storage: SessionStorage, key: Key) -> None:
+    await storage.create_session(key, 1)
+    with pytest.raises(InvalidInput, match="first_msg_id"):
+        await storage.update(key, 1, first_msg_id=lambda _: "text")
+    with pytest.raises(InvalidInput, match="node"):
+        await storage.update(key, 1, node=lambda _: "text")
+    record = await storage.update(key, 1, data=lambda data: [data], node="here")
+    assert record is not None
+    assert (record.data, record.node) == ([None], "here")

@@ -318,3 +318,22 @@ class TestCancelled:
         there = [session_id for session_id in range(10) if await subject.has_session(key, session_id)]
         assert [event.session_id for event in seen.events] == there
         assert await subject.session_storage.engine.count() == len(there) if over != FromCode else True
+
+
+async def test_bad_input_leaves_the_form_open(subjects: Subjects) -> None:
+    subject = subjects()
+    with pytest.raises(InvalidInput, match="auth_key"):
+        await subject.create_session("no key", 1)
+    with pytest.raises(InvalidInput, match="auth_key"):
+        await subject.destroy_session("no key", 1)
+    assert await subject.create_session(1)
+
+
+async def _later(_event: SessionEvent, _error: BaseException) -> None:
+    """Nobody would await it."""
+
+
+@pytest.mark.parametrize("hook", [5, _later])
+def test_a_hook_that_cannot_be_called_is_refused(hook: Any) -> None:
+    with pytest.raises(InvalidInput, match="on_error"):
+        SessionSubject(InMemorySessionStorage, on_error=hook)

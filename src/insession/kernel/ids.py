@@ -74,13 +74,10 @@ if hasattr(os, "register_at_fork"):
 
 def named_id(kind: str, owner: str | None, name: str, *, by_kind: bool) -> str:
     """The id of the session that the other party calls ``name``."""
-    parts = (kind, owner or "", name)
-    digest = blake2b(digest_size=14)
-    for part in parts:
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(4, "big"))
-        digest.update(encoded)
-    return route(kind if by_kind else owner if owner is not None else name) + digest.hexdigest()
+    parts = [part.encode() for part in (kind, owner or "", name)]
+    hashed = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+    begin = route(kind if by_kind else owner if owner is not None else name)
+    return begin + blake2b(hashed, digest_size=14).hexdigest()
 
 
 _LENGTHS: Final = [length.to_bytes(4, "big") for length in range(4 * LONGEST_NAME + 1)]

@@ -155,7 +155,11 @@ def chosen_store(store: str | Store | None, *, namespace: str, clock: Clock | No
     """A store as it was named: by a URL, as itself, or (None) by the environment's ``INSESSION_STORE``, else memory."""
     if store is None:
         store = os.environ.get("INSESSION_STORE") or "memory:"
-    return store_from(store, namespace=namespace, clock=clock) if isinstance(store, str) else store
+    if isinstance(store, str):
+        return store_from(store, namespace=namespace, clock=clock)
+    if not callable(getattr(store, "apply", None)):
+        raise ConfigurationError(f"store: is a URL like 'sqlite:///sessions.db' or a store, not {type(store).__name__}")
+    return store
 
 
 def sealed(store: Store, keys: object = None) -> Store:

@@ -35,7 +35,8 @@ LONGEST_WINDOW: Final = 60.0
 def protocol_kind(*, idle: float | None = DAY, most_per_key: int | None = None) -> Kind:
     """The kind of these sessions, for an engine of your own: ``connect(..., kinds=[protocol_kind()])``."""
     limits = () if most_per_key is None else (Limit(most=most_per_key, then="least recently used"),)
-    window = LONGEST_WINDOW if idle is None else min(0.05 * idle, LONGEST_WINDOW)
+    # What is no number is the kind's to refuse.
+    window = min(0.05 * idle, LONGEST_WINDOW) if isinstance(idle, int | float) else LONGEST_WINDOW
     return Kind(KIND, idle=idle, window=window, keep=KEEP, keep_count=MOST_OF_KIND, limits=limits)
 
 
@@ -228,7 +229,8 @@ class SessionStorage:
         session = await self._session(*identity_of(identity, named))
         if session is None:
             return None
-        packed(0, None, {name: None if callable(value) else value for name, value in named.items()}, None)
+        function = callable(named.get("data"))
+        packed(0, None, named | {"data": None} if function else named, None)
         await session.update(lambda data: _changed(data, named))
         return record_of(session, hidden=self._hidden)
 
@@ -273,6 +275,8 @@ class SessionStorage:
         """What is known of an auth key; holds the storage to its form."""
         if not self._is_open:
             await self.open()
+        if self.form.keyed is None and auth_key is not NO_KEY:
+            self._keys.known(auth_key)  # bad input decides nothing
         self.form.hold(auth_key)
         return _NOBODY if auth_key is NO_KEY else self._keys.known(auth_key)
 

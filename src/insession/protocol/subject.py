@@ -73,6 +73,8 @@ class SessionSubject:
         self._short: SessionStorage | None = self._own if _is_plain(self.session_storage) else None
         self._form: Form = _form(self.session_storage, keyed=keyed)
         self._timeout = None if timeout is None else check_seconds(timeout, "timeout", least=0.001)
+        if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
+            raise InvalidInput("on_error", "is a plain function of an event and an error")
         self._on_error = on_error
         self._clock = clock or Clock()
         self._lanes: dict[Any, Lane] = {}
@@ -122,7 +124,6 @@ class SessionSubject:
         Called with ``session_id``, or with ``auth_key`` and ``session_id``.
         """
         auth_key, session_id = identity(given, named)
-        self._form.hold(auth_key)
         if self._short is None:
             _nothing_left(named)
             return await self._alone(self._create_there, CREATED, auth_key, session_id)
@@ -146,7 +147,6 @@ class SessionSubject:
         """Destroy a session, and tell observers if there was one; whether there was."""
         auth_key, session_id = identity(given, named)
         _nothing_left(named)
-        self._form.hold(auth_key)
         if self._short is None:
             return await self._alone(self._destroy_there, DESTROYED, auth_key, session_id)
         storage, place = self._short, await self._short.placed(auth_key, session_id)
@@ -178,6 +178,7 @@ class SessionSubject:
 
     async def _alone(self, change: Any, what: Any, auth_key: Any, session_id: int) -> bool:
         """A change in a storage of somebody else's."""
+        self._form.hold(auth_key)
         arguments = _arguments(auth_key, session_id)
         event = SessionEvent(what, session_id, None if auth_key is NO_KEY else auth_key)
         place = (arguments[0] if event.auth_key_id is None else event.auth_key_id, session_id)
