@@ -72,6 +72,13 @@ def test_one_file_is_read_and_the_nearest(tmp_path: Path) -> None:
     assert read(write('store = "named"\n', name="other.toml"), {}) == Settings(store="named")
 
 
+def test_a_flag_of_a_table_is_not_blamed_for_what_the_file_says_in_it() -> None:
+    write("[service]\nprt = 1")
+    told = "insession.toml: service.prt: unknown setting 'prt'; did you mean 'port'?"
+    assert problem(service={"host": "flag"}) == told
+    assert problem(service={}) == told
+
+
 def test_a_layer_that_names_a_store_hides_the_service_of_those_below(monkeypatch: pytest.MonkeyPatch) -> None:
     write('url = "http://127.0.0.1:1"\n[service]\ntoken_file = "file"\n')
     monkeypatch.setenv("INSESSION_STORE", "variable")

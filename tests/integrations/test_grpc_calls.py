@@ -204,10 +204,10 @@ async def test_a_clients_cancel_ends_its_session(manager: SessionManager, manner
 @pytest.mark.requirement("M60")
 async def test_a_lost_connection_ends_its_session(manager: SessionManager) -> None:
     handlers = Handlers()
-    async with served(SessionInterceptor(manager), Call=method("stream_stream", handlers.stream_stream)) as there:
-        call = there.call("stream_stream")(metadata=DEVICE)
-        await call.write(b"one")
-        assert await call.read() == b"ONE"
+    async with served(SessionInterceptor(manager), Call=method("unary_stream", handlers.unary_stream)) as there:
+        call = there.call("unary_stream")(b"wait", metadata=DEVICE)
+        assert await call.read() == b"first"
+        await until(lambda: bool(handlers.sessions))
         await there.channel.close()
         (session,) = handlers.sessions
         await until(lambda: session["interrupt_flag"])

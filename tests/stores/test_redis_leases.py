@@ -14,6 +14,7 @@ from insession.testing.clock import ManualClock
 from insession.testing.contract.fences import Displacement, Fences
 from insession.testing.contract.leases import Leases, Notes
 from insession.testing.contract.samples import ask
+from tests.servers.leases import lease_unit
 
 from .conftest import redis
 
@@ -28,8 +29,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.mark.server_clock
 class TestLeasesInRealTime(Leases, Notes, Displacement, Fences):
-    lease_unit = 0.05
     leases_by_clock = False
+
+    @pytest.fixture(autouse=True)
+    def unit(self) -> None:
+        self.lease_unit = lease_unit() / 2
 
     @pytest.fixture
     def store(self, store: Store) -> Store:

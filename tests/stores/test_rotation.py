@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from insession import START, ConfigurationError, DataUnreadable, Engine, Kind, State, Store, connect
-from insession.kernel.codec import decode
+from insession.kernel.codec import decode, encode
+from insession.kernel.operations import Put
 from insession.kernel.record import Item, Record
-from insession.kernel.sealing import CHECKS, PAGE, Rewrapped, Unread, rewrap, rotate, verify
+from insession.kernel.sealing import CHECKS, MOST_PASSES, PAGE, Rewrapped, Unread, rewrap, rotate, verify
 from insession.stores.memory import MemoryStore
 from insession.stores.sealed import Keys, SealedStore, open_record
 from insession.stores.sealed.seals import key_and_version
 from insession.stores.sqlite import SQLiteStore
 from insession.testing.clock import ManualClock, settle
-from insession.testing.contract.samples import everything
+from insession.testing.contract.samples import everything, writing
 from insession.testing.faulty import FaultyStore
 from tests.damage import flip, lying, overwrite
 
@@ -174,8 +176,8 @@ class TestRewrap:
             await rotate(engine, BOTH)
             told: list[Rewrapped] = []
             done = await rewrap(engine, progress=told.append)
-            assert done == Rewrapped(number, number, 0, 0, 2)
-            assert told[-1] == done
+            assert done == Rewrapped(number, number, 0, 0, 2, finished=True)
+            assert told[-1] == replace(done, finished=False)
             assert len(told) > 4
             after = await verify(engine)
             assert (after.keys, after.unreadable, after.named) == ({2: number}, 0, ())
@@ -214,7 +216,7 @@ class TestRewrap:
             await overwrite(inner, lacking.id, b"\xc1\x01\0\0\0\x09\0\0" + bytes(40))
             lay = [(await lying(inner, one.id)).data for one in (flipped, clear, lacking)]
             await rotate(engine, BOTH)
-            assert await rewrap(engine) == Rewrapped(1, 1, 4, 0, 2)
+            assert await rewrap(engine) == Rewrapped(1, 1, 4, 0, 2, finished=True)
             assert lay == [(await lying(inner, one.id)).data for one in (flipped, clear, lacking)]
             found = await verify(engine)
             assert (found.keys, found.unreadable) == ({2: 1}, 4)
@@ -236,9 +238,16 @@ class TestRewrap:
             Engine(SealedStore(inner, Keys({1: ONE, 2: TWO})), clock=clock) as late,
         ):
             session = await late.open(data=0)
-            await rewrap(engine)
+            assert (await rewrap(engine)).finished
             await (await late.get(session.id)).update(1)
             assert (await verify(engine)).keys == {1: 1}
+
+            def again(told: Rewrapped) -> None:
+                put = Put(f"memory/{told.passes}", encode(SECRET))
+                late.store.apply_now(writing(0.0, put, change=f"again-{told.passes}"))
+
+            done = await rewrap(engine, progress=again)
+            assert (done.finished, done.missed, done.passes) == (False, 0, MOST_PASSES)
 
     async def test_only_of_stores_that_are_encrypted(self, clock: ManualClock) -> None:
         async with Engine(MemoryStore(clock=clock), clock=clock) as engine:

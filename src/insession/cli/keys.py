@@ -34,11 +34,11 @@ async def rewrap(call: Call) -> int:
         with progress("rewrapping") as say:
             done = await rewrap_store(store, progress=lambda so_far: say(_rewrapped(so_far)))
     call.display.lines([done]) if call.display.as_json else call.display.say(_rewrapped(done))
-    if done.missed:
+    if not done.finished:
         tell("others still seal with an older key; give them the new ring, and call this again")
     if done.unreadable:
         tell("what cannot be read was left as it lies; insession verify names it")
-    return ERROR if done.missed or done.unreadable else OK
+    return OK if done.finished and not done.unreadable else ERROR
 
 
 @command("verify", STORE)

@@ -122,7 +122,8 @@ def _add(values: dict[str, Any], below: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(values.get(name), dict):
             _add(values[name], value)
         elif _ABOVE.get(name) not in above:
-            values.setdefault(name, value)
+            # A table of its own: it grows by those of lower layers, which are not to be taken for this one's.
+            values.setdefault(name, dict(value) if isinstance(value, Mapping) else value)
 
 
 class _Environment(EnvSettingsSource):

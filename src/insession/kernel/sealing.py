@@ -67,7 +67,8 @@ class Rewrapped(msgspec.Struct, frozen=True):
     """What `rewrap` has done: ``done`` values sealed anew.
 
     Of the last pass: ``skipped`` had been sealed by the current key before, ``unreadable`` were left as they lie, and
-    ``missed`` were changed by others at that moment. Where that is not 0, processes still seal with an older key.
+    ``missed`` were changed by others at that moment. ``finished``: a pass has found nothing older; where that is false
+    at the end, processes still seal with an older key.
     """
 
     done: int = 0
@@ -75,6 +76,7 @@ class Rewrapped(msgspec.Struct, frozen=True):
     unreadable: int = 0
     missed: int = 0
     passes: int = 0
+    finished: bool = False
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -116,7 +118,7 @@ async def rewrap(store: Store | Life, *, progress: Callable[[Rewrapped], object]
             if progress is not None:
                 progress(told)
         if told.done == before and not told.missed:
-            break
+            return msgspec.structs.replace(told, finished=True)
     return told
 
 
