@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from insession import connect
+from insession.kernel.operations import Mark, Standing
 from insession.service import create_app
 from tests.programs import INSESSION, started
 
@@ -29,6 +30,13 @@ async def test_it_is_not_ready_while_it_stops() -> None:
         assert stopping.headers["retry-after"] == "1"
         assert (await http.get("/healthz")).json() == {"status": "ok"}
         assert (await http.get("/v1/stats")).status_code == 200
+
+
+async def test_it_is_not_ready_once_its_store_has_moved() -> None:
+    async with connect("memory:") as engine, served(engine) as http:
+        assert (await http.get("/readyz")).status_code == 200
+        await engine.store.apply([Mark(Standing.MOVED, "elsewhere")])
+        check(await http.get("/readyz"), 503, "store-unavailable")
 
 
 @pytest.mark.processes

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from insession import START, ConfigurationError, DataUnreadable, Engine, Kind, State, Store, connect
 from insession.kernel.codec import decode, encode
 from insession.kernel.operations import Put
-from insession.kernel.record import Item, Record
-from insession.kernel.sealing import CHECKS, MOST_PASSES, PAGE, Rewrapped, Unread, rewrap, rotate, verify
+from insession.kernel.record import CHECKS, Item, Record
+from insession.kernel.sealing import MOST_PASSES, PAGE, Rewrapped, Unread, rewrap, rotate, verify
 from insession.stores.memory import MemoryStore
 from insession.stores.sealed import Keys, SealedStore, open_record
 from insession.stores.sealed.seals import key_and_version

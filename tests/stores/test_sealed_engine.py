@@ -186,3 +186,11 @@ async def test_key_of_the_owners_digests_is_missed_at_once(tmp_path: Path, keys:
     with pytest.raises(DataUnreadable, match="key 7"):
         async with connect(url, keys=keys):
             pass
+
+
+async def test_who_has_no_keys_is_told_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url, keys = f"sqlite:///{tmp_path}/store.db", Keys.generate(number=1)
+    for given, warned in ((None, 0), (keys, 0), (None, 1)):
+        async with connect(url, keys=given):
+            pass
+        assert sum("no keys are given" in one.message for one in caplog.records) == warned

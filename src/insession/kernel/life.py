@@ -29,9 +29,9 @@ from insession.kernel.items import Items
 from insession.kernel.kinds import NODE, Kind
 from insession.kernel.locks import Locks
 from insession.kernel.marks import away, check_open
-from insession.kernel.operations import Commit, End, Ends, Guard, Load, Mark, Operation, Put, Refused
+from insession.kernel.operations import Commit, End, Ends, Find, Found, Guard, Load, Mark, Operation, Put, Refused
 from insession.kernel.reaper import Reaper
-from insession.kernel.record import Record
+from insession.kernel.record import CHECKS, Record
 from insession.kernel.recovery import Recovery
 from insession.kernel.tasks import Tasks
 
@@ -111,7 +111,10 @@ class Life:
         await self.store.open()
         try:
             # A program whose store has moved hears of it now, and not with its first change.
-            check_open(await self.store.apply([Mark()]))
+            marked, checks = await self.store.apply([Mark(), Find("item", CHECKS, most=1)])
+            check_open([marked])
+            if cast("Found", checks).entries:  # a store with keys shows nobody the checks of them
+                _log.warning("this store is encrypted, and no keys are given: what is written here is not")
             await self._assemble()
             if self._secret_owners or any(kind.secret_owner for kind in self._kinds.values()):
                 await self._find_index_key(make=True)

@@ -15,6 +15,8 @@ import msgspec
 NEVER = math.inf
 NODE_KIND = "~node"
 """The kind of an engine's own session; kinds that begin with ``~`` are in no count of all."""
+CHECKS: Final = "~keys/"
+"""Items below it tell whether a key is the store's; each stays sealed by its own key, and holds nothing."""
 
 
 class State(enum.StrEnum):

@@ -17,7 +17,7 @@ from insession.errors import ConfigurationError
 from insession.kernel.contract import Store
 from insession.kernel.life import Life
 from insession.kernel.operations import Commit, Find, Found, Guard, Patch, Put, Refused, Why
-from insession.kernel.record import NODE_KIND, Item, Record
+from insession.kernel.record import CHECKS, NODE_KIND, Item, Record
 
 PAGE: Final = 50
 """So many values are read, and written, at a time."""
@@ -25,8 +25,6 @@ MOST_PASSES: Final = 8
 """A pass finds what others sealed with an older key meanwhile; with those who go on doing so nobody catches up."""
 MOST_NAMED: Final = 1_000
 """So many unreadable values are named; all are counted."""
-CHECKS: Final = "~keys/"
-"""Items below it tell whether a key is this store's; each stays sealed by its own key, and holds nothing."""
 
 
 class Examined(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from msgspec import UNSET
 
 from insession.errors import Conflict, InvalidInput
 from insession.kernel.ids import check_seconds
+from insession.kernel.marks import check_open
+from insession.kernel.operations import Mark
 from insession.kernel.record import State
 from insession.kernel.upkeep import Stats
 
@@ -253,10 +255,12 @@ async def healthz() -> Health:
 
 @get("/readyz", responses=answers())
 async def readyz(request: Asked) -> Ready:
-    """Whether the service takes requests: its store answers, and it is not shutting down."""
+    """Whether the service takes requests: its store answers and has not moved, and it is not shutting down."""
     if request.app.state.stopping:
         raise Stopping("the service is stopping; ask another one")
-    return Ready(await engine_of(request).store.now())
+    store = engine_of(request).store
+    check_open(await store.apply([Mark()]))
+    return Ready(await store.now())
 
 
 V1: Final = [

@@ -12,8 +12,7 @@ from typing import Final, NoReturn, cast
 
 from insession.errors import ConfigurationError, DataUnreadable, StoreUnavailable
 from insession.kernel.operations import Answer, Commit, Guard, Load, Loaded, Operation, Put
-from insession.kernel.record import Item
-from insession.kernel.sealing import CHECKS
+from insession.kernel.record import CHECKS, Item
 
 from .keys import Keys
 from .seals import ITEM, Seals, Unreadable

@@ -31,8 +31,8 @@ from insession.kernel.operations import (
     Refused,
     Renew,
 )
-from insession.kernel.record import Item, Record
-from insession.kernel.sealing import CHECKS, Examined
+from insession.kernel.record import CHECKS, Item, Record
+from insession.kernel.sealing import Examined
 
 from .keys import Keys
 from .ring import Ring, as_ring, checking
