@@ -371,7 +371,7 @@ def test_every_store_of_these_tests_is_there() -> None:
 def test_what_is_configured_wrongly_is_said_by_name() -> None:
     for options, named in (({"idle": "5"}, "idle"), ({"store": 5}, "store"), ({"most_per_key": 0}, "most")):
         with pytest.raises(ConfigurationError, match=named):
-            SessionStorage(**options)  # type: ignore[arg-type]
+            SessionStorage(**options)
 
 
 async def test_bad_input_does_not_decide_the_form(storage: SessionStorage) -> None:

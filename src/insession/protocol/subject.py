@@ -73,7 +73,8 @@ class SessionSubject:
         self._short: SessionStorage | None = self._own if _is_plain(self.session_storage) else None
         self._form: Form = _form(self.session_storage, keyed=keyed)
         self._timeout = None if timeout is None else check_seconds(timeout, "timeout", least=0.001)
-        if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
+        told: Any = on_error  # which may be anything, whatever its annotation says
+        if told is not None and (not callable(told) or inspect.iscoroutinefunction(told)):
             raise InvalidInput("on_error", "is a plain function of an event and an error")
         self._on_error = on_error
         self._clock = clock or Clock()
