@@ -18,6 +18,8 @@ from .samples import REGISTRY
 
 STORES: Final = ("memory", "sqlite", "redis", "postgres")
 Make = Callable[..., Any]
+REAL_CLOCK: Final[dict[str, Any]] = {"engine_options": {}}
+"""Leases of shared servers follow the servers' own clocks."""
 
 
 @pytest.fixture
