@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
+from msgspec.structs import asdict
+
 import insession
 from insession.kernel.engine import Engine
 from insession.kernel.events import Event
@@ -39,14 +41,7 @@ class LocalClient:
         return await self._engine.history(session_id)
 
     async def open(self, wanted: OpenSession) -> SessionView:
-        session = await self._engine.open(
-            kind=wanted.kind,
-            owner=wanted.owner,
-            name=wanted.name,
-            data=wanted.data,
-            idle=wanted.idle,
-            absolute=wanted.absolute,
-        )
+        session = await self._engine.open(**asdict(wanted))
         return shown(session)
 
     async def touch(self, session_id: str) -> SessionView:

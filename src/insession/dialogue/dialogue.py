@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from insession.errors import ConfigurationError, InsessionError, InvalidInput
+from insession.kernel.codec import decode
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 from insession.kernel.ids import check_count
@@ -28,7 +29,7 @@ from .driver import KIND, Change, Driver, Place, Policy, Visit
 from .endings import Endings
 from .enginedriver import EngineDriver
 from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnMerged, TurnRepeated
-from .messages import Message, Reply, chat_of, checked
+from .messages import Message, Reply, chat_of, checked, owner_of
 from .nlu import Understand
 from .pipes import Pipe, check_pipes, through
 from .repository import State
@@ -301,7 +302,7 @@ class Dialogue:
         first = state.undo[-turns]
         key = undoing.key_of(place.record, first)
         data = undoing.data_before(first, (await self.driver.load([key]))[key])
-        return None if data is None else msgspec.msgpack.decode(data, type=State)
+        return None if data is None else decode(data, State, key)
 
     async def history(self, chat: Message | str) -> list[TurnEntry]:
         """The last 100 turns of a chat, of at most a day, oldest first. See `undo` for how a chat is named."""
@@ -316,8 +317,7 @@ class Dialogue:
             return self.driver.place(chat, chat)
         message = checked(chat)
         chat_id = chat_of(message, message.bot or self.settings.bot)
-        computed = message.chat_id is None and message.user_id is not None
-        return self.driver.place(chat_id, message.user_id if computed and message.user_id else chat_id)
+        return self.driver.place(chat_id, owner_of(message, chat_id))
 
     def _outside(self) -> Policy:
         """How somebody who is no turn waits for a chat."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from insession.errors import Closed, Expired, Interrupted
 from insession.kernel.record import State
+from insession.kernel.session import ended_as
 
 from .driver import Visit
-
-_ERRORS = {State.INTERRUPTED: Interrupted, State.EXPIRED: Expired, State.CLOSED: Closed}
 
 
 class Endings:
@@ -22,7 +20,7 @@ class Endings:
         """See `insession.kernel.followers.Follower`."""
         visit = self._running.get(session_id)
         if visit is not None:
-            visit.cancel(_ERRORS.get(state, Interrupted)(session_id, reason))
+            visit.cancel(ended_as(session_id, state, reason))
 
     async def reload(self) -> None:
         """See `insession.kernel.followers.Follower`. A turn whose session ended unheard is refused when it is saved."""

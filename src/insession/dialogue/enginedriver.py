@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from insession.errors import ConfigurationError, Displaced, InsessionError, LeaseError, LockTimeout
 from insession.kernel import commands, rules
+from insession.kernel.connecting import connect
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 from insession.kernel.followers import Follower
@@ -32,7 +33,6 @@ from insession.kernel.operations import (
 )
 from insession.kernel.record import Item, Record, State
 from insession.kernel.terms import Terms, terms
-from insession.kernel.urls import chosen_store, sealed
 
 from .driver import Change, Place, Policy
 from .errors import ChatBusy, TurnLost, TurnMerged, TurnReplaced
@@ -63,11 +63,7 @@ class EngineDriver:
             if store.declared(kind.name) is None:
                 store._declare(kind)  # noqa: SLF001 - a face declares its kind on the engine that it is given
         else:
-            keys = options.pop("keys", None)
-            chosen = chosen_store(store, namespace=namespace, clock=options.get("clock"))
-            if keys is not None:
-                chosen, options["secret_owners"] = sealed(chosen, keys), True
-            self.engine = Engine(chosen, kinds=[kind], **options)
+            self.engine = connect(store, kinds=[kind], namespace=namespace, **options)
         self.most_data: int = self.engine.most_data
         self.immediate: bool = False
         self._opened = False

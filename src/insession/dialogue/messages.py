@@ -80,6 +80,11 @@ def chat_of(message: Message, bot: str) -> str:
     return _chat(message.platform, check_text(message.user_id, "user_id"), bot)
 
 
+def owner_of(message: Message, chat_id: str) -> str:
+    """Whom the chat of a message belongs to: the user of whom it is computed, else the chat itself."""
+    return message.user_id if message.chat_id is None and message.user_id is not None else chat_id
+
+
 @lru_cache(maxsize=1_024)
 def _chat(platform: str, user_id: str, bot: str) -> str:
     return digest("chat", platform, user_id, bot)

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from insession.errors import DataUnreadable
+from insession.kernel.codec import decode
 from insession.kernel.record import Item
 
 from .messages import Message, Reply
@@ -26,9 +26,6 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
     replies: tuple[Reply, ...]
 
 
-_decoder: Final = msgspec.msgpack.Decoder(Letter)
-
-
 def key_of(home: str, turn_id: str) -> str:
     """Where the replies of a turn lie."""
     return f"{home}/outbox/{turn_id}"
@@ -36,7 +33,5 @@ def key_of(home: str, turn_id: str) -> str:
 
 def letter_in(item: Item) -> Letter:
     """What an item of the outbox holds."""
-    try:
-        return _decoder.decode(item.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataUnreadable(item.key, getattr(item.data, "problem", None) or str(error)) from None
+    letter: Letter = decode(item.data, Letter, item.key)
+    return letter

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from insession.errors import DataUnreadable, InvalidInput
+from insession.errors import InvalidInput
+from insession.kernel.codec import decode
 from insession.kernel.record import Item
 
 from .data import DataType, Form, Ref, Registry, Stored
@@ -342,12 +343,7 @@ def _fields(data: Any) -> Iterable[str]:
     return cast("Iterable[str]", vars(type(data)).get("__dataclass_fields__", ()))
 
 
-_stored = msgspec.msgpack.Decoder(Stored)
-
-
 def stored_in(item: Item) -> Stored:
     """What a memory's item holds; `DataUnreadable` names its key."""
-    try:
-        return _stored.decode(item.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataUnreadable(item.key, getattr(item.data, "problem", None) or str(error)) from None
+    stored: Stored = decode(item.data, Stored, item.key)
+    return stored

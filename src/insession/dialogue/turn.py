@@ -10,8 +10,8 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from insession.errors import DataUnreadable, Expired
-from insession.kernel.codec import encode
+from insession.errors import Expired
+from insession.kernel.codec import decode, encode
 from insession.kernel.operations import Guard, Put, Refused, Why
 from insession.kernel.record import Item, Record
 
@@ -19,7 +19,7 @@ from . import outbox, undoing
 from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
 from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
-from .messages import Message, Reply, chat_of, checked, digest
+from .messages import Message, Reply, chat_of, checked, digest, owner_of
 from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
@@ -28,7 +28,6 @@ from .turns import TurnEntry, answered, recent_in, with_turn
 if TYPE_CHECKING:
     from .dialogue import Dialogue
 
-_state: Final = msgspec.msgpack.Decoder(State)
 _encoder: Final = msgspec.msgpack.Encoder()
 _LOST: Final = (DataLost, RedirectLoop)
 MERGES: Final = 100
@@ -47,8 +46,7 @@ class Turn:
         bot = message.bot or dialogue.settings.bot
         self._bot = bot
         self.chat_id: str = chat_of(message, bot)
-        computed = message.chat_id is None and message.user_id is not None
-        self.owner: str = message.user_id if computed and message.user_id is not None else self.chat_id
+        self.owner: str = owner_of(message, self.chat_id)
         known = message.message_id
         self.id: str = dialogue.driver.fresh_id()[:16] if known is None else digest("turn", self.chat_id, known)[:16]
         self._now = dialogue.driver.now()
@@ -152,7 +150,7 @@ class Turn:
 
     async def _messages(self) -> tuple[Message, ...]:
         """The message, with those that waited and are answered together with it."""
-        taken = [msgspec.msgpack.decode(note, type=Message) for note in self._visit.notes]
+        taken: list[Message] = [decode(note, Message, self._place.lease) for note in self._visit.notes]
         known = {self._message.message_id} - {None}
         messages = [self._message]
         for message in taken:
@@ -176,12 +174,12 @@ class Turn:
 
     async def _give_up(self, session: Session) -> None:
         """End a session that cannot go on: nothing of the turn is saved, and the apology goes out."""
-        self._data = _encoder.encode(State(session.id))
         apology = self._dialogue.settings.apology
         replies = [] if apology is None else [Reply(apology)]
         if self._visit.record is not None:
             with anyio.CancelScope(shield=True):
-                await self._written(self._change("lost", self._data, self._turn_puts(session)), {}, None)
+                nothing = _encoder.encode(State(session.id))
+                await self._written(self._change("lost", nothing, self._turn_puts(session)), {}, None)
         await self._dialogue.send_replies(self._place, self.id, self._message, replies)
 
     async def _save(self, session: Session, quits: str | None) -> None:
@@ -277,10 +275,8 @@ class Turn:
 
 def state_in(record: Record) -> State:
     """The state of a session; `DataUnreadable` names its record."""
-    try:
-        return _state.decode(record.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataUnreadable(record.id, getattr(record.data, "problem", None) or str(error)) from None
+    state: State = decode(record.data, State, record.id)
+    return state
 
 
 def _digits(kept: Kept) -> str:

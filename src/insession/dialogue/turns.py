@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from insession.errors import DataUnreadable
+from insession.kernel.codec import decode
 from insession.kernel.operations import Put
 from insession.kernel.record import Item
 
@@ -59,7 +59,6 @@ class Recent(msgspec.Struct, frozen=True, array_like=True):
         return bool(self.sums) and any(_sum(message_id) in sums for sums in self.sums)
 
 
-_recent: Final = msgspec.msgpack.Decoder(Recent)
 _decoder: Final = msgspec.msgpack.Decoder(list[TurnEntry])
 _encoder: Final = msgspec.msgpack.Encoder()
 _NONE: Final = Recent()
@@ -69,10 +68,8 @@ def recent_in(item: Item | None) -> Recent:
     """The newest turns; `DataUnreadable` names the item."""
     if item is None:
         return _NONE
-    try:
-        return _recent.decode(item.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _unreadable(item, error) from None
+    recent: Recent = decode(item.data, Recent, item.key)
+    return recent
 
 
 def keys_of(place: Place) -> list[str]:
@@ -86,10 +83,7 @@ def turns_in(items: Sequence[Item | None], now: float) -> list[TurnEntry]:
     for number in range(max(0, recent.put_away - _STACKS), recent.put_away):
         stack = items[1 + number % _STACKS]
         if stack is not None:
-            try:
-                turns += _turns(stack.data)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise _unreadable(stack, error) from None
+            turns += decode(stack.data, list[TurnEntry], stack.key)
     turns += _turns(recent.turns)
     return [turn for turn in turns[-MOST_TURNS:] if turn.at > now - LONGEST]
 
@@ -131,7 +125,3 @@ def _sum(message_id: str) -> bytes:
 
 def _stack_key(place: Place, number: int) -> str:
     return f"{place.turns}/{number % _STACKS}"
-
-
-def _unreadable(item: Item, error: Exception) -> DataUnreadable:
-    return DataUnreadable(item.key, getattr(item.data, "problem", None) or str(error))

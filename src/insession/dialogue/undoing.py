@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from insession.errors import DataUnreadable
+from insession.kernel.codec import decode
 from insession.kernel.operations import Put
 from insession.kernel.record import Item
 
@@ -30,7 +30,6 @@ class Before(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
-_decoder: Final = msgspec.msgpack.Decoder(Before)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -61,8 +60,5 @@ def data_before(one: Undoable, item: Item | None) -> bytes | None:
     """What the data was before a turn; None if that is not known any more. `DataUnreadable` names the item."""
     if item is None:
         return None
-    try:
-        found = _decoder.decode(item.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataUnreadable(item.key, getattr(item.data, "problem", None) or str(error)) from None
+    found: Before = decode(item.data, Before, item.key)
     return found.data if found.turn == one.turn else None

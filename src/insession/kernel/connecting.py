@@ -33,8 +33,8 @@ def connect(
         most_data: So many bytes of data a session or an item may have.
         index_key: Secret for the digests of secret owners, the same in all processes of a store; at most 64 bytes.
             None: one that is made once and lies in the store.
-        keys: A ring of keys, or its text (``"1:<base64>"``): data at rest is encrypted by the first and read by any,
-            and owners are kept as digests. See docs/stores.md.
+        keys: A ring of keys, its text (``"1:<base64>"``), or the path of its file: data at rest is encrypted by the
+            first and read by any, and owners are kept as digests. See docs/encryption.md.
 
     Raises `ConfigurationError`; no I/O happens here.
     """

@@ -31,7 +31,12 @@ class Deadlines(msgspec.Struct, frozen=True):
 
 def ended_error(record: Record) -> SessionEnded:
     """The error that says how this session ended."""
-    return _ERRORS.get(record.state, Interrupted)(record.id, record.reason)
+    return ended_as(record.id, record.state, record.reason)
+
+
+def ended_as(session_id: str, state: State, reason: str | None) -> SessionEnded:
+    """The error that says that a session ended so."""
+    return _ERRORS.get(state, Interrupted)(session_id, reason)
 
 
 def as_this_life(session: Session, record: Record) -> Record:

@@ -11,13 +11,14 @@ import msgspec
 
 from insession.errors import ConfigurationError, Conflict, SessionNotFound
 from insession.kernel.clock import Clock
+from insession.kernel.connecting import connect
 from insession.kernel.contract import Store
 from insession.kernel.engine import MOST_PAGE, Engine
 from insession.kernel.ids import NamedIds, named_id
 from insession.kernel.kinds import Kind
 from insession.kernel.limits import MOST_OF_KIND, Limit
 from insession.kernel.operations import Commit
-from insession.kernel.urls import chosen_store, sealed
+from insession.kernel.urls import chosen_store
 
 from .event import CREATED, DESTROYED
 from .hearing import Changes, Tell
@@ -94,8 +95,7 @@ class SessionStorage:
             chosen = chosen_store(store, namespace=namespace, clock=clock)
             # A memory store that was made here has no other engine on it: nobody else opens anything.
             self._alone = chosen is not store and Commit in chosen.immediate
-            chosen = chosen if keys is None else sealed(chosen, keys)
-            self._engine = Engine(chosen, kinds=[kind], clock=clock, secret_owners=keys is not None)
+            self._engine = connect(chosen, kinds=[kind], clock=clock, keys=keys)
         declared = self._engine.declared(KIND)
         if declared is None:
             raise ConfigurationError(

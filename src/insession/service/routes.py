@@ -8,6 +8,7 @@ from litestar import Response, Router, get, post, put
 from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import UNSET
+from msgspec.structs import asdict
 
 from insession.errors import Conflict, InvalidInput
 from insession.kernel.ids import check_seconds
@@ -61,14 +62,7 @@ def _answer(session: SessionView, status: int = 200, **headers: str) -> Response
 async def open_session(request: Asked, data: JSONBody[OpenSession | None] = None) -> Response[SessionView]:
     """Open a session. 409: one of that name lives, or the kind's limit is reached."""
     wanted = data or OpenSession()
-    session = await engine_of(request).open(
-        kind=wanted.kind,
-        owner=wanted.owner,
-        name=wanted.name,
-        data=wanted.data,
-        idle=wanted.idle,
-        absolute=wanted.absolute,
-    )
+    session = await engine_of(request).open(**asdict(wanted))
     return _answer(shown(session), 201, Location=f"/v1/sessions/{session.id}")
 
 

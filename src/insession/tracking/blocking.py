@@ -8,14 +8,13 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal
-from msgspec.structs import replace
 
 from insession.blocking import Portal, Running
 from insession.errors import SessionEnded
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 from insession.kernel.record import State
-from insession.kernel.session import ended_error
+from insession.kernel.session import ended_as
 
 from .config import SessionManagementConfig
 from .errors import NotInitialized
@@ -249,4 +248,4 @@ def _ended(live: LiveSession) -> SessionEnded | None:
     """How a session ended; None: it has not, as far as this process has heard."""
     if live.state is State.ACTIVE:
         return None
-    return ended_error(replace(live.record, state=live.state, reason=live["interrupt_reason"]))
+    return ended_as(live.record.id, live.state, live["interrupt_reason"])

@@ -13,7 +13,8 @@ import msgspec
 
 from insession.dialogue.data import Form, Stored
 from insession.dialogue.errors import RedirectLoop
-from insession.errors import ConfigurationError, DataUnreadable
+from insession.errors import ConfigurationError
+from insession.kernel.codec import decode
 from insession.kernel.urls import unknown
 
 from .navigators import Move, Moves, Navigator
@@ -33,9 +34,6 @@ class Frame(msgspec.Struct, array_like=True):
     identity: str
     stage: str = START
     ahead: list[str] = []
-
-
-_frames: Final = msgspec.msgpack.Decoder(list[Frame])
 
 
 class Dialog(Moves):
@@ -58,10 +56,8 @@ class Dialog(Moves):
         stored = self.session.repo.positions.get(self.name)
         if stored is None:
             return []
-        try:
-            return _frames.decode(stored.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise DataUnreadable(_POSITION, str(error)) from None
+        frames: list[Frame] = decode(stored.data, list[Frame], _POSITION)
+        return frames
 
     @property
     def context(self) -> Any:
