@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,10 +27,16 @@ STARTS_WITHIN: Final = 10.0
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of the loopback that nobody listens on.
+
+    A random one below those that the system gives to outgoing connections: what is found free there stays free, also
+    while other workers look for theirs.
+    """
+    while True:
+        port = secrets.choice(range(10_240, 32_000))
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def binary() -> Path:

@@ -32,6 +32,7 @@ from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnMe
 from .messages import Message, Reply, chat_of, checked, owner_of
 from .nlu import Understand
 from .pipes import Pipe, check_pipes, through
+from .races import after_loss
 from .repository import State
 from .session import Session
 from .settings import MOST_UNDO, InvalidSetting, Send, Settings, settings_of
@@ -189,6 +190,7 @@ class Dialogue:
             except MemoryConflict:
                 if tries == self.settings.retries:
                     raise
+                await after_loss(tries + 1)
         raise AssertionError  # pragma: no cover - the last try returns or raises
 
     async def _handled(self, message: Message, scene: str | None) -> Handled:

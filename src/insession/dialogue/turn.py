@@ -20,6 +20,7 @@ from .data import CURRENT, DataType, Stored
 from .driver import Change, Policy, Visit
 from .errors import DataLost, MemoryConflict, RedirectLoop, TurnConflict, TurnLost, TurnRepeated
 from .messages import Message, Reply, chat_of, checked, digest, owner_of
+from .races import after_loss
 from .repository import Kept, Repository, State, encoded
 from .scope import calendar, memory_id, scope_of
 from .session import Conversation, Session
@@ -225,10 +226,11 @@ class Turn:
     async def _written(self, change: Change, memories: dict[str, tuple[Kept, Stored]], repo: Repository | None) -> None:
         """Write the turn; what another chat changed meanwhile is merged where the turn said how."""
         puts = {key: self._memory_put(key, *memories[key]) for key in memories}
-        for _ in range(MERGES):
+        for lost in range(1, MERGES + 1):
             refused = await self._tried(change, list(puts.values()))
             if refused is None:
                 return
+            await after_loss(lost)
             merged = {} if repo is None or isinstance(refused.current, Record) else await self._merged(repo, memories)
             if not merged:
                 if refused.why is Why.PAST_DUE:

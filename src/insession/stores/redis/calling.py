@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from insession.errors import OutcomeUnknown, StoreError, StoreFull, StoreUnavailable
 from insession.kernel.events import EventType
-from insession.kernel.operations import Answer, Count, Find, Load, Operation
+from insession.kernel.operations import Answer, Count, Find, Load, Mark, Operation
 from insession.kernel.passing import Passed
 
 from .link import Line
@@ -27,6 +27,7 @@ SCAN: Final = 2000
 _PASSED: Final = Struct(">BQQ")
 """Whether answers left anything untold that is followed; up to where a reader saw all of that before, and now."""
 _READING: Final = frozenset({Load, Find, Count})
+_ASKS: Final = Mark()
 _NOTHING_RAN: Final = (
     "LOADING", "BUSY", "MASTERDOWN", "NOAUTH", "NOPERM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
 )  # fmt: skip
@@ -34,7 +35,7 @@ _NOTHING_RAN: Final = (
 
 def changes(operations: Sequence[Operation]) -> bool:
     """Whether any of them changes anything."""
-    return any(type(operation) not in _READING for operation in operations)
+    return any(type(operation) not in _READING and operation != _ASKS for operation in operations)
 
 
 class Manner(NamedTuple):
