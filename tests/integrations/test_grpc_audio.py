@@ -170,6 +170,8 @@ class TestFromOutside:
         async def interrupt(url: str, session_id: str) -> None:
             arguments = ("interrupt", session_id, "--store", url, "--reason", "enough")
             done = await asyncio.to_thread(insession, *arguments, cwd=tmp_path)
-            assert (done.returncode, done.stdout) == (0, f"{session_id} interrupted: enough\n")
+            assert done.returncode == 0
+            # And how it stopped, where that is known by then.
+            assert done.stdout.startswith(f"{session_id} interrupted: enough")
 
         assert await self._interrupted(tmp_path, interrupt) == "True StatusCode.OK interrupted enough"
