@@ -185,8 +185,10 @@ class ExchangeSettings(BaseSettings):
             given: Settings by name; an unknown one is refused with the nearest that is known.
         """
         folder = Path(root or os.environ.get(ROOT, "").strip() or Path.cwd()).absolute()
+        look: Any = _Found
         try:
-            return _Found(_env_file=folder / ".env", **_given(given), root=folder)
+            found: ExchangeSettings = look(_env_file=folder / ".env", **_given(given), root=folder)
+            return found
         except UnicodeDecodeError:
             raise ConfigurationError(f"{folder / '.env'}: is not UTF-8") from None
         except OSError as error:
@@ -202,8 +204,9 @@ class ExchangeSettings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
         init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given, and nothing else."""
         return (init_settings,)
@@ -242,7 +245,7 @@ class _Found(ExchangeSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        **_: Any,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given, else the environment, else the file."""
         return (init_settings, env_settings, dotenv_settings)
