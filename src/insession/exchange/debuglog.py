@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TextIO
 from uuid import uuid4
 
+from .contracts import ExchangeEvent, What, WireMessage
 from .redaction import Redaction
 from .settings import ExchangeSettings
 
@@ -29,6 +30,21 @@ LARGEST: Final = 10 * 2**20
 """Bytes of a debug log before it is rotated,"""
 BACKUPS: Final = 5
 """and so many older ones are kept beside it."""
+_DIRECTIONS: Final = {"in": "received", "out": "sent"}
+_LEVELS: Final = {
+    What.CONNECTED: logging.INFO,
+    What.STARTED: logging.INFO,
+    What.JOINED: logging.INFO,
+    What.ENDED: logging.INFO,
+    What.ACKNOWLEDGED: logging.INFO,
+    What.DISCONNECTED: logging.WARNING,
+    What.REPORTED: logging.WARNING,
+    What.NOTICE: logging.WARNING,
+    What.FALLBACK: logging.WARNING,
+    What.REFUSED: logging.WARNING,
+    What.FAILED: logging.WARNING,
+    What.UNKNOWN: logging.WARNING,
+}
 _ANNOUNCED: Final = "debug mode: records go to %s"
 
 
@@ -74,8 +90,22 @@ class SessionLog:
             for handler in listener.handlers:
                 handler.close()
 
+    def wire(self, message: WireMessage) -> None:
+        """A message as it went over the wire."""
+        self._record(
+            logging.DEBUG, _DIRECTIONS[message.direction], {"event": message.event, "payload": message.payload}
+        )
+
+    def tell(self, event: ExchangeEvent) -> None:
+        """Something that happened in the session; from the platform's id on, records bear that."""
+        if event.session_id is not None:
+            self.session_id = event.session_id
+        level = _LEVELS.get(event.what, logging.DEBUG)
+        facts = {"file": event.file_id, "said": event.message or None, **event.detail}
+        self._record(level, event.what.value, facts)
+
     def debug(self, what: str, **facts: Any) -> None:
-        """A step or a message of the exchange: ``sent``, ``received``, with the event and its payload."""
+        """A step of the exchange."""
         self._record(logging.DEBUG, what, facts)
 
     def info(self, what: str, **facts: Any) -> None:

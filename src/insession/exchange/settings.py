@@ -20,7 +20,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from insession.errors import ConfigurationError
 from insession.kernel.urls import unknown
 
-__all__ = ["ROOT", "ExchangeSettings"]
+from .contracts import Deadlines
+
+__all__ = ["ROOT", "ExchangeSettings", "variable"]
 ROOT: Final = "BASELINE_ROOT_DIR"
 """The variable that names the root of ``.env``, ``files/`` and ``logs/``; else it is the working folder (R40)."""
 _PREFIX: Final = "SESSION_"
@@ -49,7 +51,7 @@ _MISSING: Final = {
 
 def variable(name: str) -> str:
     """The variable of a setting."""
-    return _DOCUMENTED.get(name, _PREFIX + name.upper())
+    return _DOCUMENTED.get(name, _PREFIX + name.removeprefix(_PREFIX.lower()).upper())
 
 
 def _switch(given: object) -> object:
@@ -141,14 +143,20 @@ class ExchangeSettings(BaseSettings):
     resend: Literal["always", "never"] = "always"
     """Whether an answer that may have left is sent again until it is acknowledged (R45)."""
 
-    connect_timeout: Seconds = 15.0
-    join_timeout: Seconds = 5.0
+    connect_timeout: Seconds = 30.0
+    join_timeout: Seconds = 3.0
     """How long the platform has to say whether a session is active, before one is started."""
     start_timeout: Seconds = 30.0
-    acknowledge_timeout: Seconds = 30.0
-    abort_timeout: Seconds = 15.0
+    rejoin_timeout: Seconds = 30.0
+    result_timeout: Seconds = 30.0
+    """How long the platform has to acknowledge an answer."""
+    abort_timeout: Seconds = 30.0
+    download_timeout: Seconds = 60.0
+    session_timeout: Seconds | None = None
+    """For the whole session; else what its parameters say and an hour."""
     drain_timeout: Seconds = 10.0
     """How long work in hand may go on when the session is stopped by a signal."""
+    flush_timeout: Seconds = 5.0
     retry_first: Seconds = 0.5
     """Seconds before the line is tried again, doubled from time to time, with jitter,"""
     retry_longest: Annotated[float, Field(gt=0, le=5)] = 5.0
@@ -170,6 +178,11 @@ class ExchangeSettings(BaseSettings):
     def logs(self) -> Path:
         """Where logs lie."""
         return self.root / "logs"
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """How many seconds each step may take."""
+        return Deadlines(**{name: getattr(self, f"{name}_timeout") for name in Deadlines.__struct_fields__})
 
     @property
     def fallback_answer(self) -> Any:
