@@ -101,7 +101,7 @@ class SessionLog:
         if event.session_id is not None:
             self.session_id = event.session_id
         level = _LEVELS.get(event.what, logging.DEBUG)
-        facts = {"file": event.file_id, "said": event.message or None, **event.detail}
+        facts = {"file_id": event.file_id, "said": event.message or None, **event.detail}
         self._record(level, event.what.value, facts)
 
     def debug(self, what: str, **facts: Any) -> None:

@@ -12,7 +12,7 @@ HIDDEN: Final = "***"
 LONGEST: Final = 500
 """A text of a payload that is longer is taken for a document's, whatever it is called."""
 _SECRET: Final = frozenset({"token", "baselinetoken", "authorization", "cookie"})
-_CONTENT: Final = frozenset({"content", "answer", "description", "file", "data"})
+_CONTENT: Final = frozenset({"content", "answer", "description"})
 
 
 class Redaction:
