@@ -151,7 +151,7 @@ class Stubborn:
             await client.say("session-start", START)
         while True:
             event, payload = await client.next()
-            if event == "session-file-avaiable" and payload["sessionId"] != "9000":
+            if event in {"session-file-avaiable", "session-file-send-error"} and payload["sessionId"] != "9000":
                 await client.answer(payload, payload["fileId"])
             elif event in {"left", "session-close"}:
                 self.reasons.append(event)
@@ -168,17 +168,18 @@ async def test_faults_come_in_turn_and_are_counted() -> None:
         refuse_every=7,
         lose_acknowledgement_every=8,
     )
-    async with platform(faults, count=24, interval=0.005, patience=1) as double:
+    async with platform(faults, count=24, interval=0.005, patience=10) as double:
         await asyncio.wait_for(Stubborn(double).serve(), 20)
         counters = double.counters()
     assert set(counters.drops) >= {"transport", "disconnect", "restart", "half-open"}
-    assert counters.connections == counters.joins + 1
+    assert counters.connections > counters.joins >= 3
     assert counters.foreign >= 1
     assert counters.violations == []
     by_place = dict(enumerate(counters.files, 1))
     assert all(by_place[place].refused == 1 for place in (7, 14, 21))
     assert all(file.equal for file in counters.files)
-    assert counters.files[3].sent >= 2
+    assert counters.answered == counters.sent == 24
+    assert max(file.sent for file in counters.files) >= 2
 
 
 @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open", "close"])
