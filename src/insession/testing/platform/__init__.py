@@ -1,0 +1,19 @@
+"""The platform of `insession.exchange`, for tests and rehearsals. Needs the extra ``insession[testing]``.
+
+`PlatformDouble` speaks the protocol of 2021 or of 2023 on a loopback port, over python-socketio's server;
+`PlatformRules` says how it behaves, `PlatformFaults` what goes wrong, `Counters` what it has seen. As a process:
+``python -m insession.testing.platform``.
+"""
+
+from .double import PlatformDouble
+from .rules import Counters, Drop, FileCount, PlatformFaults, PlatformFile, PlatformRules
+
+__all__ = [
+    "Counters",
+    "Drop",
+    "FileCount",
+    "PlatformDouble",
+    "PlatformFaults",
+    "PlatformFile",
+    "PlatformRules",
+]
