@@ -149,7 +149,7 @@ class PlatformDouble:
     def _run(self, began: concurrent.futures.Future[None]) -> None:
         try:
             asyncio.run(self._serve(began))
-        except BaseException as error:  # noqa: BLE001 - whoever starts it gets to know
+        except BaseException as error:
             if began.done():
                 raise
             began.set_exception(error)
