@@ -28,7 +28,10 @@ def id_text(given: object, field: str = "file_id") -> str:
     if isinstance(given, str):
         return given
     if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
+        try:
+            return str(given)
+        except ValueError:
+            raise InvalidInput(field, "has too many digits") from None
     raise InvalidInput(field, f"is a text or a whole number, not {type(given).__name__}")
 
 
