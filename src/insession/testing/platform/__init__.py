@@ -5,8 +5,9 @@
 ``python -m insession.testing.platform``.
 """
 
+from .counters import Counters, FileCount
 from .double import PlatformDouble
-from .rules import Counters, Drop, FileCount, PlatformFaults, PlatformFile, PlatformRules
+from .rules import Drop, PlatformFaults, PlatformFile, PlatformRules
 
 __all__ = [
     "Counters",

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .counters import Counters
 from .memory import PlatformMemory
-from .rules import Counters, Drop, PlatformFaults, PlatformFile, PlatformRules
+from .rules import Drop, PlatformFaults, PlatformFile, PlatformRules
 from .server import PlatformServer
 
 T = TypeVar("T")
@@ -119,11 +120,11 @@ class PlatformDouble:
 
     def counters(self) -> Counters:
         """What it has seen so far; a copy."""
-        return self._called(_now(lambda: self._server.memory.snapshot()))
+        return self._called(_now(self._server.memory.snapshot))
 
     def drop(self, way: Drop) -> None:
         """Lose every client's line in this way; returns when it is done, a restart included."""
-        self._called(self._server.lose(way))
+        self._called(self._lose(way))
 
     def abort(self, message: str = "aborted by the operator") -> None:
         """End every active session by force."""
@@ -149,7 +150,7 @@ class PlatformDouble:
     def _run(self, began: concurrent.futures.Future[None]) -> None:
         try:
             asyncio.run(self._serve(began))
-        except BaseException as error:  # noqa: BLE001 - whoever starts it gets to know
+        except BaseException as error:
             if began.done():
                 raise
             began.set_exception(error)
@@ -170,6 +171,9 @@ class PlatformDouble:
             started=started,
             stop=self._stop,
         )
+
+    async def _lose(self, way: Drop) -> None:
+        await self._server.lose(way)
 
     def _called(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from .counters import FileCount
 from .dialects import Dialect
-from .rules import Drop, FileCount, FileId, PlatformFaults, PlatformFile, PlatformRules, digest
+from .mishaps import Mishaps
+from .rules import Drop, FileId, PlatformFaults, PlatformFile, PlatformRules, digest
 
-Tell = Callable[[str, str, dict[str, Any]], Awaitable[None]]
-"""Send an event with its payload to one connection."""
+Tell = Callable[[str, str, dict[str, Any]], Awaitable[bool]]
+"""Send an event with its payload to one connection; whether there was one, as far as the platform can be sure."""
 
 
 class HeldSession:
@@ -37,24 +38,18 @@ class HeldSession:
             for file in files
         }
         self.foreign = 0
+        self.told = False
+        """Whether the client was told how it ended."""
+        self.mishaps: Mishaps = Mishaps(faults, files)
         self._interval = interval
         self._rules = rules
-        self._faults = faults
         self._dialect = dialect
         self._tell = tell
         self._lose = lose
-        self._files = _swapped(files, faults.swap_every)
-        self._place = {file.id: place for place, file in enumerate(files, 1)}
+        self._files = self.mishaps.order(files)
         self._due = 0
         self._first_sent: dict[FileId, float] = {}
-        self._refusals: Counter[FileId] = Counter()
-        self._held_back: set[FileId] = set()
-        self._drops = 0
         self._changed = asyncio.Event()
-
-    def hits(self, file: FileId, every: int) -> bool:
-        """Whether a fault that meets every n-th file meets this one."""
-        return every > 0 and self._place[file] % every == 0
 
     async def run(self) -> None:
         """Send the files at their times, then close; returns when the session is over."""
@@ -93,6 +88,7 @@ class HeldSession:
     def judge(self, count: FileCount, content: str) -> str | None:
         """Take a result of a file; what to answer: None for nothing, "" for success, else the error."""
         now, sha256 = asyncio.get_running_loop().time(), digest(content.encode())
+        self.mishaps.line_works()
         if count.delay is None:
             count.delay = now - self._first_sent.get(count.id, now)
         if count.answer_sha256 is None:
@@ -104,30 +100,33 @@ class HeldSession:
     def _verdict(self, count: FileCount) -> str | None:
         if count.answers:
             count.repeats += 1
-            return "the file is answered already" if self._faults.refuse_repeats else ""
-        if self.hits(count.id, self._faults.refuse_every) and self._refusals[count.id] < self._faults.refuse_times:
-            self._refusals[count.id] += 1
+            return "the file is answered already" if self.mishaps.faults.refuse_repeats else ""
+        if self.mishaps.refuses(count.id):
             return "the result could not be saved"
         count.answers += 1
         self._changed.set()
-        if self.hits(count.id, self._faults.lose_acknowledgement_every) and count.id not in self._held_back:
-            self._held_back.add(count.id)
-            return None
-        return ""
+        return None if self.mishaps.keeps_back(count.id) else ""
 
     async def _fall_due(self, file: PlatformFile) -> None:
         if self.joined is None:
             self.counts[file.id].missed = self._rules.away == "lost"
             return
-        if self.hits(file.id, self._faults.foreign_every):
+        if self.mishaps.hits(file.id, self.mishaps.faults.foreign_every):
             self.foreign += 1
             stranger = PlatformFile(id=self._dialect.file_id(990_000 + self.foreign), content="not yours")
             await self._tell(self.joined, *self._dialect.offer(self._dialect.session_id(8_000), stranger))
-        for _ in range(2 if self.hits(file.id, self._faults.duplicate_every) else 1):
+        for _ in range(2 if self.mishaps.hits(file.id, self.mishaps.faults.duplicate_every) else 1):
             await self._send(file)
-        if self.hits(file.id, self._faults.drop_every):
-            way = self._faults.drops[self._drops % len(self._faults.drops)]
-            self._drops += 1
+        if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
+            self.mishaps.owe_drop()
+        self.lose_if_due()
+
+    def lose_if_due(self) -> None:
+        """Lose the line, if that is due and the line is in use."""
+        way = None if self._settled() or self.joined is None else self.mishaps.drop_now()
+        if way is not None:
+            # The platform knows at once, but for the line that it does not know to be dead.
+            self.joined = self.joined if way == "half-open" else None
             self._lose(way)
 
     async def _send(self, file: PlatformFile) -> None:
@@ -152,7 +151,14 @@ class HeldSession:
         end = asyncio.get_running_loop().time() + self._rules.patience
         await self._until(lambda: self.joined is not None, end)
         if self.end(outcome) and self.joined is not None:
-            await self._tell(self.joined, "session-close", {"sessionId": self.id, "type": outcome})
+            await self.tell_end(self.joined)
+
+    async def tell_end(self, sid: str, message: str = "") -> None:
+        """Tell a connection how the session ended."""
+        if self.outcome == "session-abort":
+            self.told = await self._tell(sid, "session-abort", {"sessionId": self.id, "message": message})
+        else:
+            self.told = await self._tell(sid, "session-close", {"sessionId": self.id, "type": self.outcome})
 
     async def _until(self, holds: Callable[[], bool], end: float) -> bool:
         """Wait for a condition, or the end of the session, or a time; whether the condition holds."""
@@ -164,11 +170,3 @@ class HeldSession:
             except TimeoutError:
                 return holds()
         return holds()
-
-
-def _swapped(files: Sequence[PlatformFile], every: int) -> list[PlatformFile]:
-    """Each n-th file after the one that follows it."""
-    order = list(files)
-    for place in range(every - 1, len(order) - 1, every) if every else ():
-        order[place], order[place + 1] = order[place + 1], order[place]
-    return order

@@ -7,7 +7,7 @@ from typing import Any
 
 from .rules import FileId, PlatformFile, PlatformRules
 
-_WORDS = "пациент поступил с жалобами на кашель, <температура> 37,9 & слабость; назначено лечение. "
+_WORDS = "пациент поступил с жалобами на кашель, <температура> 37,9 & слабость; назначено лечение. "  # noqa: RUF001 - what files of the platform look like
 
 
 def made_up(file_id: FileId, rules: PlatformRules) -> PlatformFile:

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from .counters import Counters, FileCount
 from .dialects import dialect_of
 from .held import HeldSession, Tell
 from .making import made_up
-from .rules import Counters, Drop, FileCount, FileId, PlatformFaults, PlatformFile, PlatformRules, file_bytes
+from .rules import Drop, FileId, PlatformFaults, PlatformFile, PlatformRules, file_bytes
 
 Answer = Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
 
@@ -63,6 +64,9 @@ class PlatformMemory:
         """The session that this token has now: one at most."""
         return next((one for owner, one in self._sessions if owner == token and one.outcome is None), None)
 
+    def _latest(self, token: str) -> HeldSession | None:
+        return next((one for owner, one in reversed(self._sessions) if owner == token), None)
+
     def knows(self, token: str) -> bool:
         """Whether the token is somebody's."""
         return token in self.rules.tokens if self.rules.tokens else token != ""
@@ -70,9 +74,13 @@ class PlatformMemory:
     async def connected(self, sid: str, token: str) -> None:
         """A known client is there."""
         self._tokens[sid] = token
-        session = self.active(token)
-        if session is not None and self.rules.joins:
+        session = self._latest(token)
+        if session is None or not self.rules.joins:
+            return
+        if session.outcome is None:
             await self._join(sid, session)
+        elif not session.told and self.rules.away == "later":
+            await session.tell_end(sid)
 
     def gone(self, sid: str) -> None:
         """It is not there any more."""
@@ -99,7 +107,7 @@ class PlatformMemory:
             if session is not None and session.end("session-abort"):
                 self.counters.closed.append("session-abort")
                 if session.joined is not None:
-                    await self._tell(session.joined, "session-abort", {"sessionId": session.id, "message": message})
+                    await session.tell_end(session.joined, message)
 
     def download(self, token: str, file_id: str) -> tuple[int, bytes]:
         """Status and content of a file of 2023."""
@@ -107,7 +115,7 @@ class PlatformMemory:
         file, session = self._contents.get(file_id), self.active(token)
         if not self.knows(token) or session is None or file is None:
             return 404, b"<html>no such file</html>"
-        if session.hits(file.id, self.faults.fail_download_every) and file_id not in self._downloads:
+        if session.mishaps.hits(file.id, self.faults.fail_download_every) and file_id not in self._downloads:
             self._downloads.add(file_id)
             return self.faults.download_status, b"<html>this is no file</html>"
         return 200, file_bytes(file.content)
@@ -180,6 +188,7 @@ class PlatformMemory:
             await self._tell(sid, f"session-{spelled}-abort-error", {"message": refusal})
             return
         session.end("client-abort")
+        session.told = True
         self.counters.closed.append("client-abort")
         await self._tell(sid, f"session-{spelled}-abort-success", {"message": "the session is aborted"})
 
@@ -197,6 +206,7 @@ class PlatformMemory:
             return
         verdict = session.judge(count, result.content)
         await self._judged(sid, session, count, verdict)
+        session.lose_if_due()
 
     async def _judged(self, sid: str, session: HeldSession, count: FileCount, verdict: str | None) -> None:
         told = self._dialect.told(session.id, count.id)

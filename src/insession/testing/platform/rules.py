@@ -1,4 +1,4 @@
-"""How the platform behaves, which faults it makes, and what it counts: plain data, the same over HTTP as in Python."""
+"""How the platform behaves, and which faults it makes: plain data, the same on a command line as in Python."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ class PlatformRules(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True
     away: Literal["later", "lost"] = "later"
     """What becomes of files that fall due while no client is joined, and of those that were on a line when it was
     lost. ``later``: at the rejoin the platform sends what fell due meanwhile, and once more each file that is not
-    answered, in their order. ``lost``: it sends neither; the first count as missed."""
+    answered, in their order; an end that went into a lost line is told again at the next connection. ``lost``: it
+    sends none of these; what fell due meanwhile counts as missed."""
     downtime: float = 0.3
     """For how long the port is closed at a restart."""
     ping_interval: float = 25.0
@@ -123,7 +124,8 @@ class PlatformFaults(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     drop_every: int = 0
     """Lose the line right after the event of the file."""
     drops: tuple[Drop, ...] = USUAL
-    """In these ways, in turn."""
+    """In these ways, in turn. A drop that falls due while the line is not in use (no result came since the last one)
+    waits until it is."""
     duplicate_every: int = 0
     """Send its event twice."""
     swap_every: int = 0
@@ -151,73 +153,3 @@ class PlatformFaults(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Never answer an abort."""
     connect_delay: float = 0.0
     """Look at the token for so long before the connection to the namespace is answered."""
-
-
-class FileCount(msgspec.Struct, kw_only=True):
-    """What happened to one file."""
-
-    id: FileId
-    session: FileId
-    sha256: str
-    """Of the bytes that the client has to find on its disk."""
-    size: int
-    sent: int = 0
-    """Events of it that went out, also into a line that was dead."""
-    missed: bool = False
-    """It fell due while nobody was there, and was not sent later."""
-    answers: int = 0
-    """Results that were accepted: 1 and no more."""
-    repeats: int = 0
-    """Results that came after the accepted one."""
-    equal: bool = True
-    """Whether every result of it had the same content."""
-    answer: str | None = None
-    """The content of the accepted result (in 2023 as JSON), up to 64 KiB of it."""
-    answer_sha256: str | None = None
-    acknowledged: int = 0
-    refused: int = 0
-    delay: float | None = None
-    """Seconds from the first event to the first result."""
-
-
-class Counters(msgspec.Struct, kw_only=True):
-    """What the platform has seen, all clients and sessions together."""
-
-    connections: int = 0
-    disconnections: int = 0
-    refused_tokens: int = 0
-    probes: int = 0
-    joins: int = 0
-    reconnects: int = 0
-    """Requests for the active session (`session-reconnect`)."""
-    starts: list[dict[str, Any]] = []
-    """What each start asked for, as it came."""
-    aborts: list[str] = []
-    """What each abort of a client said."""
-    sessions: list[FileId] = []
-    closed: list[str] = []
-    """How sessions ended, in their order: finish, timeout-close, session-abort, client-abort."""
-    drops: list[str] = []
-    foreign: int = 0
-    """Events of sessions that the client does not have."""
-    downloads: int = 0
-    results: int = 0
-    """Results that came, repeats included."""
-    violations: list[str] = []
-    """What a client did against the protocol."""
-    files: list[FileCount] = []
-
-    @property
-    def sent(self) -> int:
-        """Files whose event went out at least once."""
-        return sum(file.sent > 0 for file in self.files)
-
-    @property
-    def answered(self) -> int:
-        """Files with an accepted answer."""
-        return sum(file.answers > 0 for file in self.files)
-
-    @property
-    def repeats(self) -> int:
-        """Results beyond the first of each file."""
-        return sum(file.repeats for file in self.files)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -18,7 +17,6 @@ from .lines import Line, tapped
 from .memory import PlatformMemory
 from .rules import DROPS, Drop
 
-_QUIET: Final = logging.getLogger("insession.testing.platform.wire")
 _PORTS: Final = range(20_000, 32_000)
 """Below those that systems give out by themselves: nobody takes the port while the server is down."""
 _TRIES: Final = 200
@@ -70,31 +68,38 @@ class PlatformServer:
             await self._runner.cleanup()
             await self._sio.shutdown()
 
-    async def tell(self, sid: str, event: str, payload: dict[str, Any]) -> None:
-        """Send an event to one connection; one that is gone hears nothing."""
+    async def tell(self, sid: str, event: str, payload: dict[str, Any]) -> bool:
+        """Send an event to one connection; whether its line stands, as far as we know."""
+        line = self._line_of.get(sid)
         await self._sio.emit(event, payload, to=sid, namespace=self.memory.rules.room)
+        return line is not None and not line.frozen and not line.is_closing()
 
-    async def lose(self, way: Drop) -> None:
-        """Lose the line of every client of the namespace, in one of the ways."""
+    def lose(self, way: Drop) -> Coroutine[Any, Any, None]:
+        """Lose the line of every client of the namespace; what has to be waited for is given back."""
         self.memory.counters.drops.append(way)
+        lines = dict(self._line_of)
         if way == "restart":
-            await self.stop()
-            await asyncio.sleep(self.memory.rules.downtime)
-            await self.start()
-            return
-        for sid, line in list(self._line_of.items()):
-            await self._lost(way, sid, line)
-
-    async def _lost(self, way: Drop, sid: str, line: Line) -> None:
-        room = self.memory.rules.room
+            return self._restart()
         if way == "transport":
-            line.cut()
+            for line in lines.values():
+                line.cut()
         elif way == "half-open":
-            line.freeze()
-        elif way == "disconnect":
-            await self._sio.disconnect(sid, namespace=room)
-        else:
-            await self._sio.eio.disconnect(self._sio.manager.eio_sid_from_sid(sid, room))
+            for line in lines.values():
+                line.freeze()
+        return self._closed(way, list(lines))
+
+    async def _restart(self) -> None:
+        await self.stop()
+        await asyncio.sleep(self.memory.rules.downtime)
+        await self.start()
+
+    async def _closed(self, way: Drop, sids: Sequence[str]) -> None:
+        room = self.memory.rules.room
+        for sid in sids:
+            if way == "disconnect":
+                await self._sio.disconnect(sid, namespace=room)
+            elif way == "close":
+                await self._sio.eio.disconnect(self._sio.manager.eio_sid_from_sid(sid, room))
 
     async def _listen(self, runner: web.AppRunner) -> None:
         serve: Callable[[], asyncio.Protocol] = runner.server  # type: ignore[assignment]
