@@ -19,6 +19,7 @@ from insession.exchange.redaction import Redaction, digest
 from insession.exchange.settings import ExchangeSettings
 
 TOKEN = "tok/5f2e 81c0+secret"
+REFUSED = f"refused: {TOKEN}"
 TEXT = "<epicrisis>Иванов И. И., 47 лет</epicrisis>"
 CAME = WireMessage(at=1.0, direction="in", event="session-file-avaiable", payload={"fileId": "7", "content": TEXT})
 
@@ -66,7 +67,7 @@ class TestWhatIsHidden:
         with SessionLog(settings(tmp_path, debug=True), stream=shown) as log:
             path = log.path
             log.debug("connecting", url=f"wss://p.example/socket.io/?token={quote(TOKEN, safe='')}&version=2")
-            log.debug("refused: " + TOKEN, token="other", payload={"baselineToken": TOKEN, "message": f"no {TOKEN}"})
+            log.debug(REFUSED, token="other", payload={"baselineToken": TOKEN, "message": f"no {TOKEN}"})
             log.wire(CAME)
             log.wire(WireMessage(at=1.0, direction="out", event="session-file-send", payload={"content": TEXT}))
         assert path is not None

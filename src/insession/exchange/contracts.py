@@ -98,6 +98,12 @@ class WorkDesk(Protocol):
         ``never``. Never raises for what is wrong with the file: that is told.
         """
 
+    async def answer(self, file_id: Id, answer: object) -> None:
+        """Take an answer that was made elsewhere (`Session.send_file`), journal it and send it.
+
+        Raises `SessionEssayNotCorrectError` where the file is none of this session, or has another answer already.
+        """
+
     async def acknowledged(self, file_id: Id) -> None:
         """The platform took the answer. Again, or for a file that nobody knows: told, and no error."""
 

@@ -30,7 +30,8 @@ The tree::
         ├── NotHasRequiredFieldError  a field is missing
         ├── ValidationError           a field is not what it should be
         ├── FileIsExistError          it is there already, with other content
-        └── SessionEssayNotCorrectError  what is to be sent is no file of this session
+        ├── SessionEssayNotCorrectError  what is to be sent is no file of this session
+        └── SolutionFailed            its solution gave no answer that can be sent
 
 No message carries a token or the content of a file.
 """
@@ -227,3 +228,7 @@ class FileIsExistError(FileError, FileExistsError):
 
 class SessionEssayNotCorrectError(FileError, ValueError):
     """What is to be sent is no file of this session."""
+
+
+class SolutionFailed(FileError):
+    """A solution gave no answer, or none that can be sent. The message says nothing of what the file holds."""
