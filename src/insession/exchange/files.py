@@ -52,8 +52,12 @@ class SessionFiles:
         return self.input / f"{name}.xml"
 
     def answer(self, name: str) -> Path:
-        """Where its answer is, if it is a file."""
+        """Where another program puts its answer, see `OutputFolder`."""
         return self.output / f"{name}.json"
+
+    def kept_answer(self, name: str) -> Path:
+        """Where its answer is kept if the journal takes none so large. No other file's answer has such a name."""
+        return self.output / f"{name}~answer.json"
 
 
 class File:

@@ -50,6 +50,7 @@ class Call:
         self.waits: bool = _is_async(function)
 
     def __call__(self, epicrisis: Epicrisis, timeout: float | None) -> Any:
+        """The answer, or an awaitable of it."""
         return self._function(epicrisis, timeout) if self._timed else self._function(epicrisis)
 
 
@@ -68,6 +69,7 @@ class DocumentedCall:
         self._method = "execute_async" if self.waits else "execute"
 
     def __call__(self, epicrisis: Epicrisis, timeout: float | None) -> Any:
+        """The answer, or an awaitable of it."""
         if isinstance(self._solution, type):
             return self._asked(self._solution(epicrisis), timeout)
         method = getattr(self._solution, self._method)

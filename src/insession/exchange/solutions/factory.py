@@ -29,11 +29,10 @@ def solver_of(solution: object, *, isolation: Isolation = "auto") -> Solver:
     """
     if isolation not in ("auto", *_PLACES):
         raise ConfigurationError(f"isolation: {unknown('place', isolation, {'auto', *_PLACES})}")
-    if isinstance(solution, str):
-        solution = imported(solution)
-    if isinstance(solution, Solver) and not isinstance(solution, type):
-        return solution
-    call = call_of(solution)
+    given = imported(solution) if isinstance(solution, str) else solution
+    if not isinstance(given, type) and isinstance(given, Solver):
+        return given
+    call = call_of(given)
     if isolation == "auto":
         isolation = "loop" if call.waits else "thread"
     return _PLACES[isolation](call)
@@ -68,24 +67,24 @@ class SolutionFactory:
     def __init__(self, epicrisis: Epicrisis | None = None) -> None:
         self.epicrisis: Epicrisis | None = epicrisis
 
-    @staticmethod
-    def set(solution: object) -> AbstractContextManager[None]:
+    @classmethod
+    def set(cls, solution: object) -> AbstractContextManager[None]:
         """Use this solution from now on; as a context manager, until its end. Raises `ConfigurationError`."""
         solver_of(solution)
-        before, SolutionFactory._solution = SolutionFactory._solution, solution
-        return _restoring(before)
+        before, cls._solution = cls._solution, solution
+        return cls._restoring(before)
 
-    @staticmethod
-    def get() -> object:
+    @classmethod
+    def get(cls) -> object:
         """The solution. Raises `ConfigurationError` where none is set."""
-        if SolutionFactory._solution is None:
+        if cls._solution is None:
             raise ConfigurationError("solution: none is set; give one, or name it by SolutionFactory.set(...)")
-        return SolutionFactory._solution
+        return cls._solution
 
-
-@contextmanager
-def _restoring(before: object) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        SolutionFactory._solution = before
+    @classmethod
+    @contextmanager
+    def _restoring(cls, before: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            cls._solution = before

@@ -44,7 +44,7 @@ class InLoop:
 
 
 class InThread:
-    """A plain function, in a thread of its own. One that hangs past its deadline is left behind: it cannot be killed."""
+    """A plain function, in a thread of its own. One that hangs past its deadline is left behind: nobody can kill it."""
 
     unlimited: bool = False
 
@@ -71,7 +71,7 @@ class InProcess:
     def __init__(self, call: _Calls) -> None:
         try:
             pickle.dumps(call)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is whatever its parts raise
             raise ConfigurationError(
                 "solution: cannot be brought to another process; name it 'module:function', a function of a module "
                 f"({type(error).__name__})"

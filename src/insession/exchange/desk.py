@@ -1,0 +1,340 @@
+"""The work desk: takes files in, has them solved, and keeps their answers until the platform has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from insession.errors import InvalidInput
+from insession.kernel.clock import Alarm
+from insession.kernel.contract import Store
+from insession.kernel.engine import Engine
+from insession.kernel.ids import check_text
+
+from .answering import Answering, Policy, encoded
+from .cases import Case, Waiting, epicrisis_of
+from .contracts import Id, Outgoing, Received, Serving, What
+from .errors import ForeignSession, SessionEssayNotCorrectError, SessionNotStarted, SessionServed, SolutionFailed
+from .files import SessionFiles, root_folder
+from .holding import Held, exchange_engine, last_session
+from .intake import Intake
+from .journal import OPEN, FileState
+from .names import id_text, safe_name
+from .outbox import NEVER_TWICE, Outbox
+from .outcomes import Outcome
+from .saving import Saver, clean
+from .served import Served
+from .solutions import Isolation, SolutionFactory, Solver, solver_of
+
+SETTLE: Final = 5.0
+"""So many seconds what is being journaled has to finish in, when the desk stops."""
+VERDICTS: Final = 1.0
+"""So many seconds verdicts on answers that have left are waited for, when the desk stops."""
+
+
+class Desk:
+    """The `WorkDesk`: files on disk, a journal in the engine's store, and a solution that is asked for each file.
+
+    ``async with Desk("sqlite:///exchange.db", solve, participant=token) as desk``; one desk serves one session at a
+    time. A file is saved and journaled, waits for its turn (earliest deadline first), and its answer is journaled
+    before it is sent: after a crash, what was answered is sent again, byte for byte, and what was not is solved.
+
+    Args:
+        engine: An engine of yours that declares `exchange_kind`, and that you close; else a store, or its URL, for an
+            engine of the desk's own. None: ``INSESSION_STORE``, or a file in the state folder.
+        solution: What `solver_of` takes; None: that of `SolutionFactory`.
+        participant: Whose sessions these are, such as the token; kept as a keyed digest.
+        root: The folder of ``files/``; None: ``BASELINE_ROOT_DIR``, else the working directory.
+        isolation: Where a function runs, see `solver_of`.
+        policy: How it works.
+        about: Kept in the session's record, for whoever looks at it (the platform's address). No secrets.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | Store | str | None = None,
+        solution: object = None,
+        *,
+        participant: str,
+        root: Path | None = None,
+        isolation: Isolation = "auto",
+        policy: Policy | None = None,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        self.policy: Policy = policy or Policy()
+        self._given = engine if isinstance(engine, Engine) else None
+        self._own = None if isinstance(engine, Engine) else exchange_engine(engine)
+        self._participant = check_text(participant, "participant")
+        self._root = root_folder() if root is None else Path(root)
+        self._solver: Solver | None = None
+        if not self.policy.only_save:
+            self._solver = solver_of(SolutionFactory.get() if solution is None else solution, isolation=isolation)
+        self._about = dict(about or {})
+        self._saver = Saver()
+        self._opening = asyncio.Lock()
+        self._served: Served | None = None
+        self._outbox: Outbox | None = None
+        self._answering: Answering | None = None
+        self._waiting = Waiting()
+        self._running = 0
+        self._alarm: Alarm | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._engine()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop at once; what is in hand stays journaled. Close what the desk opened."""
+        if self._served is not None:
+            await self.close(Outcome.STOPPED)
+        if self._solver is not None:
+            await self._solver.close()
+        await self._saver.close()
+        if self._own is not None and self._own.is_open:
+            await self._own.__aexit__(None, None, None)
+
+    async def open(self, serving: Serving) -> None:
+        """See `WorkDesk.open`."""
+        served = self._served
+        if served is not None:
+            if id_text(served.serving.session_id) != id_text(serving.session_id):
+                raise SessionServed
+            served.serving = serving
+            return
+        engine = await self._engine()
+        held = await Held.open(engine, self._participant, serving, self._about)
+        files = SessionFiles(self._root, serving.session_id)
+        self._served = served = Served(serving, held, files, self._saver, engine.clock)
+        self._outbox = Outbox(served, self.policy)
+        self._answering = None if self._solver is None else Answering(self._solver, self.policy, engine.clock)
+        try:
+            await asyncio.to_thread(clean, files.input)
+            await self._load(served, self._outbox)
+        except BaseException:
+            await self.close(Outcome.STOPPED)
+            raise
+        self._pump()
+
+    async def take_in(self, file: Received) -> None:
+        """See `WorkDesk.take_in`. Raises `SessionNotStarted` before `open`."""
+        served = self._serving()
+        try:
+            name = safe_name(file.file_id)
+            foreign = id_text(file.session_id, "session_id") != id_text(served.serving.session_id)
+        except InvalidInput as error:
+            served.tell(What.REPORTED, message=f"a file was not taken: {error}")
+            return
+        if foreign:
+            served.tell(What.REPORTED, file.file_id, str(ForeignSession()))
+            return
+        case = served.cases.get(name)
+        if case is not None:
+            await self._repeated(case, file)
+            return
+        # A task of its own: whoever brought the file may be cancelled, and the file is taken in all the same.
+        intake = self._intake(served, Intake(served), served.cases.add(name), file)
+        await asyncio.shield(served.spawn(intake))
+
+    async def acknowledged(self, file_id: Id) -> None:
+        """See `WorkDesk.acknowledged`."""
+        await self._sender().acknowledged(safe_name(file_id))
+
+    async def refused(self, file_id: Id, message: str) -> None:
+        """See `WorkDesk.refused`."""
+        await self._sender().refused(safe_name(file_id), message)
+
+    def pending(self) -> Sequence[Outgoing]:
+        """See `WorkDesk.pending`."""
+        return self._sender().pending()
+
+    async def last(self) -> Id | None:
+        """See `WorkDesk.last`."""
+        return await last_session(await self._engine(), self._participant)
+
+    async def answer(self, file_id: Id, answer: object) -> None:
+        """Answer a file by hand: journaled and sent like a solution's answer, which is not waited for any more.
+
+        Raises `SolutionFailed` for what is no answer, and `SessionEssayNotCorrectError` for a file that waits for none.
+        """
+        served, outbox, name, text = self._serving(), self._sender(), safe_name(file_id), encoded(answer)
+        case = served.cases.get(name)
+        if case is None and (entry := await served.held.journal.get(name)) is not None:
+            case = served.cases.add(name)
+            case.entry = entry
+        if case is None or case.entry is None or case.entry.state is not FileState.SAVED:
+            if case is not None and case.entry is not None and case.entry.state is not FileState.SOLVED:
+                served.cases.drop(case)
+            raise SessionEssayNotCorrectError("this session has no file of that id that waits for an answer")
+        if case.solving is not None:
+            case.solving.cancel()
+        await outbox.put(case, text, None)
+
+    async def drain(self, timeout: float) -> None:
+        """See `WorkDesk.drain`. Verdicts on answers that have left are waited for too, for a moment."""
+        served = self._served
+        if served is None:
+            return
+        served.stopping = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        while (served.tasks or self._waiting) and loop.time() < until:
+            if served.tasks:
+                await asyncio.wait(served.tasks, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)
+        await self._halt(served)
+        until = min(until, loop.time() + VERDICTS)
+        while any(case.left for case in served.cases) and loop.time() < until:
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a moment, once, at the end
+
+    async def close(self, outcome: Outcome) -> None:
+        """See `WorkDesk.close`."""
+        served, self._served, self._outbox = self._served, None, None
+        if served is None:
+            return
+        served.stopping = True
+        try:
+            await self._halt(served)
+            if outcome.final:
+                await served.held.end(outcome)
+        finally:
+            served.cases.clear()
+            await served.held.release()
+
+    async def _engine(self) -> Engine:
+        if self._given is not None:
+            return self._given
+        engine = self._own
+        assert engine is not None  # noqa: S101 - there is one of the two
+        async with self._opening:
+            if not engine.is_open:
+                await engine.__aenter__()
+        return engine
+
+    def _serving(self) -> Served:
+        if self._served is None:
+            raise SessionNotStarted
+        return self._served
+
+    def _sender(self) -> Outbox:
+        if self._outbox is None:
+            raise SessionNotStarted
+        return self._outbox
+
+    async def _load(self, served: Served, outbox: Outbox) -> None:
+        """Take in hand what the journal has: solved files wait for the line, saved ones for their solution."""
+        async for entry in served.held.journal.entries(OPEN):
+            case = served.cases.add(entry.name)
+            case.entry = entry
+            case.sends, case.deadline = entry.sends, entry.deadline
+            if entry.state is FileState.SAVED:
+                if self._solver is None:
+                    served.cases.drop(case)
+                else:
+                    self._queue(case)
+                continue
+            case.left = True
+            if served.serving.resend == "never":
+                await outbox.end(case, FileState.UNKNOWN, NEVER_TWICE)
+
+    async def _repeated(self, case: Case, file: Received) -> None:
+        """The platform sent a file again that is in hand."""
+        served, outbox = self._serving(), self._sender()
+        served.tell(What.REPEATED, file.file_id)
+        if case.ready and (served.serving.resend == "always" or not case.left):
+            await outbox.send(case)
+
+    async def _intake(self, served: Served, intake: Intake, case: Case, file: Received) -> None:
+        new = False
+        try:
+            new = await intake.take(case, file) and self._solver is not None
+        finally:
+            if not new:
+                served.cases.drop(case)
+        if new:
+            self._queue(case)
+            self._pump()
+
+    def _queue(self, case: Case) -> None:
+        entry = case.entry
+        if entry is None:
+            return
+        if entry.deadline is not None:
+            case.deadline = entry.deadline
+        elif self.policy.timeout is not None and self._served is not None:
+            case.deadline = self._served.clock.now() + self.policy.timeout
+        self._waiting.push(case)
+
+    def _pump(self) -> None:
+        """Begin with as many files as may be in work, and with those that wait for no turn because they are late."""
+        served, solver = self._served, self._solver
+        if served is None or solver is None:
+            return
+        while self._waiting and (solver.unlimited or self._running < self.policy.concurrency):
+            self._running += 1
+            served.spawn(self._work(served, self._waiting.pop(), counted=True))
+        self._arm(served)
+
+    def _arm(self, served: Served) -> None:
+        """Wake for the next deadline of a file that waits."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        head = self._waiting.head
+        until = None if head is None or self._answering is None else self._answering.until(head.deadline)
+        if until is not None:
+            self._alarm = served.clock.alarm(until, self._overdue)
+
+    def _overdue(self) -> None:
+        served, answering = self._served, self._answering
+        if served is None or answering is None:
+            return
+        while (head := self._waiting.head) is not None:
+            until = answering.until(head.deadline)
+            if until is None or until > served.clock.now():
+                break
+            served.spawn(self._work(served, self._waiting.pop(), counted=False))
+        self._arm(served)
+
+    async def _work(self, served: Served, case: Case, *, counted: bool) -> None:
+        """Have one file solved, and bring its answer on its way."""
+        try:
+            entry, answering, outbox = case.entry, self._answering, self._sender()
+            if entry is None or answering is None or case.answering:
+                return
+            served.tell(What.SOLVING, entry.file_id)
+            epicrisis = epicrisis_of(entry, served.files.received(case.name), case.content)
+            case.solving = asyncio.current_task()
+            answer, instead = await answering.answer(epicrisis, case.deadline)
+        except SolutionFailed as error:
+            answer, instead = None, str(error)
+        finally:
+            case.solving = None
+            if counted:
+                self._running -= 1
+                self._pump()
+        if answer is not None:
+            await outbox.put(case, answer, instead)
+        elif not served.stopping:
+            await outbox.end(case, FileState.FAILED, instead or "")
+
+    async def _halt(self, served: Served) -> None:
+        """Let nothing begin, stop what is being solved, and let what is being journaled finish."""
+        self._waiting.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for case in served.cases:
+            if case.solving is not None:
+                case.solving.cancel()
+        if served.tasks:
+            await asyncio.wait(served.tasks, timeout=SETTLE)
+        left = set(served.tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)

@@ -1,0 +1,171 @@
+"""Answers between the journal and the platform's verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from .answering import Policy
+from .cases import Case, outgoing
+from .contracts import Answer, Outgoing, What
+from .errors import ExchangeError, NotConnectedError
+from .journal import LARGEST_INLINE, FileState
+from .served import Served
+
+_TOLD: Final = {
+    FileState.ACKNOWLEDGED: What.ACKNOWLEDGED,
+    FileState.REFUSED: What.REFUSED,
+    FileState.FAILED: What.FAILED,
+    FileState.UNKNOWN: What.UNKNOWN,
+}
+_LATE: Final = frozenset({FileState.SOLVED, FileState.UNKNOWN, FileState.REFUSED, FileState.FAILED})
+"""States, not in hand, that an acknowledgement still changes: the platform has the answer after all."""
+NEVER_TWICE: Final = "its answer may have left, was not acknowledged, and is not sent a second time"
+
+
+class Outbox:
+    """Brings answers to the platform: journaled first, sent, and again until there is a verdict."""
+
+    def __init__(self, served: Served, policy: Policy) -> None:
+        self._served = served
+        self._policy = policy
+        self._lines = 0
+        """How often what is pending was asked for: each time, there was a new line."""
+
+    async def put(self, case: Case, answer: Answer, instead: str | None) -> None:
+        """Journal a file's answer, then send it. ``instead``: why it is the fallback."""
+        entry, served = case.entry, self._served
+        if entry is None or entry.state is not FileState.SAVED or case.answering:
+            return
+        case.answering = True
+        served.cases.let_go(case)
+        inline: bytes | None = answer.text
+        beside: str | None = None
+        if len(answer.text) > LARGEST_INLINE:
+            path = served.files.kept_answer(case.name)
+            await served.saver.save(path, answer.text)
+            inline, beside = None, path.name
+        solved = replace(entry, state=FileState.SOLVED, answer=inline, answer_file=beside, fallback=instead is not None)
+        await served.write(case, solved)
+        if instead is not None:
+            served.tell(What.FALLBACK, entry.file_id, instead)
+        served.tell(What.SOLVED, entry.file_id, size=len(answer.text))
+        await self.send(case)
+
+    async def send(self, case: Case) -> None:
+        """Hand an answer to the line. Without a line it stays pending."""
+        while case.ready and not case.sending:
+            lines, case.sending = self._lines, True
+            try:
+                going = await self._going(case)
+                case.left = True
+                case.sends += 1
+                await self._served.serving.send(going)
+            except NotConnectedError:
+                case.left = False
+                case.sends -= 1
+                if self._lines == lines:
+                    return  # the next line asks for it
+            except (ExchangeError, OSError) as error:
+                await self.end(case, FileState.FAILED, str(error))
+                return
+            else:
+                return
+            finally:
+                case.sending = False
+
+    async def _going(self, case: Case) -> Outgoing:
+        entry = case.entry
+        assert entry is not None  # noqa: S101 - a case that is ready has one
+        if entry.answer is not None:
+            return outgoing(entry, entry.answer)
+        path = self._served.files.kept_answer(case.name)
+        return outgoing(entry, await asyncio.to_thread(path.read_bytes))
+
+    def pending(self) -> Sequence[Outgoing]:
+        """What is to be sent now that there is a line, see `WorkDesk.pending`."""
+        self._lines += 1
+        never = self._served.serving.resend == "never"
+        ready = [case for case in self._served.cases if case.ready and not case.sending]
+        going = []
+        for case in sorted(ready, key=lambda one: one.rank):
+            if case.left and never:
+                self._give_up(case, FileState.UNKNOWN, NEVER_TWICE)
+            elif case.sends >= self._most_sends(case):
+                self._give_up(case, FileState.FAILED, f"sent {case.sends} times and never acknowledged")
+            elif (one := self._now(case)) is not None:
+                case.left = True
+                case.sends += 1
+                going.append(one)
+        return going
+
+    def _now(self, case: Case) -> Outgoing | None:
+        """A pending answer, read here: large ones are few."""
+        entry = case.entry
+        if entry is None:
+            return None
+        try:
+            text = entry.answer
+            return outgoing(entry, self._served.files.kept_answer(case.name).read_bytes() if text is None else text)
+        except OSError as error:
+            self._give_up(case, FileState.FAILED, f"its answer cannot be read any more: {error.strerror}")
+            return None
+
+    def _most_sends(self, case: Case) -> int:
+        large = case.entry is not None and case.entry.answer is None
+        return self._policy.most_large_sends if large else self._policy.most_sends
+
+    def _give_up(self, case: Case, state: FileState, message: str) -> None:
+        self._served.spawn(self.end(case, state, message))
+
+    async def acknowledged(self, name: str) -> None:
+        """The platform has the answer to a file."""
+        case = self._served.cases.get(name)
+        if case is not None and case.ready:
+            await self.end(case, FileState.ACKNOWLEDGED)
+            return
+        entry = None if case is not None else await self._served.held.journal.get(name)
+        if entry is not None and entry.answered and entry.state in _LATE:
+            await self._served.held.put(replace(entry, state=FileState.ACKNOWLEDGED, message=""))
+            self._served.tell(What.ACKNOWLEDGED, entry.file_id)
+        else:
+            self._stray(name, "acknowledges")
+
+    async def refused(self, name: str, message: str) -> None:
+        """The platform did not take an answer: it goes once more, where the policy says so, and then no more."""
+        case = self._served.cases.get(name)
+        if case is None or not case.ready:
+            self._stray(name, "refuses")
+            return
+        case.refusals += 1
+        if case.refusals <= self._policy.refusals and self._served.serving.resend == "always":
+            self._served.spawn(self._once_more(case, message))
+        else:
+            await self.end(case, FileState.REFUSED, message)
+
+    async def _once_more(self, case: Case, message: str) -> None:
+        file_id = None if case.entry is None else case.entry.file_id
+        self._served.tell(What.NOTICE, file_id, f"the platform refused the answer, which goes once more: {message}")
+        await self._served.clock.sleep(self._policy.pause)
+        await self.send(case)
+
+    def _stray(self, name: str, does: str) -> None:
+        self._served.tell(What.REPORTED, message=f"the platform {does} an answer that does not wait for it", name=name)
+
+    async def end(self, case: Case, state: FileState, message: str = "") -> None:
+        """Journal the last of a file, and let go of it."""
+        entry = case.entry
+        if case.ending or entry is None:
+            return
+        case.ending = True
+        try:
+            last = replace(entry, state=state, message=message, sends=case.sends)
+            await self._served.write(case, last)
+        except BaseException:
+            case.ending = False
+            raise
+        self._served.cases.drop(case)
+        self._served.tell(_TOLD[state], entry.file_id, message)
