@@ -86,7 +86,8 @@ class Report:
         self.began: float | None = None
         self.ended: float | None = None
         self.connected: bool = False
-        self.files: dict[Id, FileReport] = {}
+        self.files: dict[str, FileReport] = {}
+        """By the text of their ids: a number and its digits are one."""
         self._disconnects: int = 0
         self._reported: int = 0
 
@@ -95,7 +96,7 @@ class Report:
         """A report of what a journal holds."""
         report = cls()
         report.session_id, report.outcome = session_id, outcome
-        report.files = {entry.id: entry for entry in entries}
+        report.files = {str(entry.id): entry for entry in entries}
         return report
 
     def tell(self, event: ExchangeEvent) -> None:
@@ -159,13 +160,13 @@ class Report:
 
     def _file(self, event: ExchangeEvent) -> None:
         assert event.file_id is not None  # noqa: S101 - the caller has looked
-        known = self.files.get(event.file_id)
+        known = self.files.get(str(event.file_id))
         state = _STATE_OF.get(event.what)
         if known is None:
             # A verdict on a file that nobody knows is reported, and makes none.
             if state is None:
                 return
-            known = self.files[event.file_id] = FileReport(id=event.file_id)
+            known = self.files[str(event.file_id)] = FileReport(id=event.file_id)
         known.repeated += event.what is What.REPEATED
         known.sendings += event.what is What.SENT
         known.fallback |= event.what is What.FALLBACK

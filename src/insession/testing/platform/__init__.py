@@ -1,12 +1,13 @@
 """The platform of `insession.exchange`, for tests and rehearsals. Needs the extra ``insession[testing]``.
 
-`PlatformDouble` speaks the protocol of 2021 or of 2023 on a loopback port, over python-socketio's server;
-`PlatformRules` says how it behaves, `PlatformFaults` what goes wrong, `Counters` what it has seen. As a process:
-``python -m insession.testing.platform``.
+`PlatformDouble` speaks the protocol of 2021 or of 2023 on a loopback port, over python-socketio's server.
+`PlatformRules` says how it behaves, `PlatformFaults` what goes wrong, `Counters` what it has seen. `PlatformProcess` is
+the same in a process of its own, as is ``python -m insession.testing.platform``.
 """
 
 from .counters import Counters, FileCount
 from .double import PlatformDouble
+from .process import PlatformProcess
 from .rules import Drop, PlatformFaults, PlatformFile, PlatformRules
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "PlatformDouble",
     "PlatformFaults",
     "PlatformFile",
+    "PlatformProcess",
     "PlatformRules",
 ]

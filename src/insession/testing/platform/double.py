@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,9 +13,9 @@ from .counters import Counters
 from .memory import PlatformMemory
 from .rules import Drop, PlatformFaults, PlatformFile, PlatformRules
 from .server import PlatformServer
+from .watching import Watched
 
 T = TypeVar("T")
-_LOOK = 0.02
 
 
 async def serve(
@@ -54,7 +53,7 @@ async def _awaited(work: Awaitable[None]) -> None:
     await work
 
 
-class PlatformDouble:
+class PlatformDouble(Watched):
     """The platform, for tests and rehearsals: real socket.io over a real socket.
 
     ::
@@ -98,11 +97,6 @@ class PlatformDouble:
         """What a participant has in ``HOST``."""
         return f"http://{self._server.host}:{self._server.port}"
 
-    @property
-    def download_url(self) -> str:
-        """What a participant of 2023 has in ``DOWNLOAD_HOST``."""
-        return f"{self.url}/download"
-
     def start(self) -> Self:
         """Listen; returns when it does."""
         began: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -129,23 +123,6 @@ class PlatformDouble:
     def abort(self, message: str = "aborted by the operator") -> None:
         """End every active session by force."""
         self._called(self._server.memory.abort(message))
-
-    def wait_until(self, holds: Callable[[Counters], bool], timeout: float = 30.0) -> Counters:
-        """Wait until the counters are so; gives them.
-
-        Raises:
-            TimeoutError: They are not so in time; the message has the last ones, without their files.
-        """
-        end = time.monotonic() + timeout
-        while not holds(counters := self.counters()):
-            if time.monotonic() > end:
-                raise TimeoutError(f"not in {timeout} s: {_shown(counters)}")
-            time.sleep(_LOOK)
-        return counters
-
-    def wait_closed(self, sessions: int = 1, timeout: float = 60.0) -> Counters:
-        """Wait until so many sessions have ended; gives the counters."""
-        return self.wait_until(lambda counters: len(counters.closed) >= sessions, timeout)
 
     def _run(self, began: concurrent.futures.Future[None]) -> None:
         try:
@@ -197,10 +174,3 @@ class PlatformDouble:
 
 async def _now(look: Callable[[], T]) -> T:
     return look()
-
-
-def _shown(counters: Counters) -> str:
-    return (
-        f"{counters.sent} of {len(counters.files)} files sent, {counters.answered} answered, "
-        f"{counters.connections} connections, closed {counters.closed}, violations {counters.violations[:5]}"
-    )

@@ -34,7 +34,7 @@ class HeldSession:
         self.joined: str | None = None
         self.outcome: str | None = None
         self.counts: dict[FileId, FileCount] = {
-            file.id: FileCount(id=file.id, session=session_id, sha256=digest(file.saved), size=len(file.saved))
+            file.id: FileCount(id=file.id, session=session_id, sha256=file.sha256, size=len(file.saved))
             for file in files
         }
         self.foreign = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -34,6 +34,11 @@ class PlatformFile(msgspec.Struct, frozen=True, kw_only=True):
     def saved(self) -> bytes:
         """The bytes that a client has to find on its disk: text as UTF-8, an object as compact UTF-8 JSON."""
         return file_bytes(self.content)
+
+    @property
+    def sha256(self) -> str:
+        """Of these bytes."""
+        return digest(self.saved)
 
 
 def file_bytes(content: str | Mapping[str, Any]) -> bytes:
@@ -107,7 +112,8 @@ class PlatformRules(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True
     sends none of these; what fell due meanwhile counts as missed."""
     downtime: float = 0.3
     """For how long the port is closed at a restart."""
-    ping_interval: float = 25.0
+    ping_interval: Annotated[int, msgspec.Meta(ge=1)] = 25
+    """Whole seconds: python-socketio tells clients no others."""
     ping_timeout: float = 20.0
     max_http_buffer_size: int = 1_000_000
     """A longer message of a client costs it the line, as on any socket.io server."""
