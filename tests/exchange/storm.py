@@ -50,14 +50,14 @@ class Seen:
 
 
 async def storm(
-    root: Path, *, files: int, drop_every: int, kills: Sequence[int], resend: str = "always", **options: Any
+    root: Path, *, files: int, drop_every: int, kills: Sequence[int], patience: float = 40, **options: Any
 ) -> Seen:
-    """Serve a session through it; the process is killed each time that so many files are answered."""
-    rules = PlatformRules(count=files, interval=0.01, patience=40, **PING)
+    """Serve a session through it; the process is killed each time that results of so many files have come."""
+    rules = PlatformRules(count=files, interval=0.01, patience=patience, **PING)
     faults = PlatformFaults(drop_every=drop_every, duplicate_every=13, swap_every=17, foreign_every=50)
     told: list[list[str]] = []
     async with PlatformDouble(rules=rules, faults=faults) as platform:
-        given = settings(platform, root, resend=resend, **options)
+        given = settings(platform, root, **options)
         for kill in kills:
             told += await _killed_at(kill, platform, given)
         async with Worker(*_role(platform, given), module=MODULE) as worker:
@@ -69,9 +69,11 @@ def _role(platform: PlatformDouble, given: dict[str, Any]) -> tuple[str, str]:
     return ("reconnect" if platform.counters().starts else "start"), json.dumps(given)
 
 
-async def _killed_at(answered: int, platform: PlatformDouble, given: dict[str, Any]) -> list[list[str]]:
+async def _killed_at(results: int, platform: PlatformDouble, given: dict[str, Any]) -> list[list[str]]:
     async with Worker(*_role(platform, given), module=MODULE) as worker:
-        await asyncio.to_thread(platform.wait_until, lambda counters: counters.answered >= answered, 60)
+        await asyncio.to_thread(
+            platform.wait_until, lambda counters: counters.results >= results or bool(counters.closed), 60
+        )
         worker.kill()
         return await worker.rest()
 
