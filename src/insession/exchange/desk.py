@@ -188,8 +188,9 @@ class Desk:
             await asyncio.sleep(0)
         await self._halt(served)
         until = min(until, loop.time() + VERDICTS)
-        while any(case.left for case in served.cases) and loop.time() < until:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a moment, once, at the end
+        # A moment, once, at the end: not worth an event that every verdict sets.
+        while any(case.left for case in served.cases) and loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def close(self, outcome: Outcome) -> None:
         """See `WorkDesk.close`."""
@@ -302,8 +303,8 @@ class Desk:
 
     async def _work(self, served: Served, case: Case, *, counted: bool) -> None:
         """Have one file solved, and bring its answer on its way."""
+        entry, answering, outbox = case.entry, self._answering, self._sender()
         try:
-            entry, answering, outbox = case.entry, self._answering, self._sender()
             if entry is None or answering is None or case.answering:
                 return
             served.tell(What.SOLVING, entry.file_id)
