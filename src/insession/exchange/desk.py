@@ -228,7 +228,10 @@ class Desk:
 
     async def _load(self, served: Served, outbox: Outbox) -> None:
         """Take in hand what the journal has: solved files wait for the line, saved ones for their solution."""
-        async for entry in served.held.journal.entries(OPEN):
+        async for entry in served.held.journal.entries():
+            served.cases.journaled(entry.name)
+            if entry.state not in OPEN:
+                continue
             case = served.cases.add(entry.name)
             case.entry = entry
             case.sends, case.deadline = entry.sends, entry.deadline
