@@ -30,7 +30,6 @@ class Case:
         "entry",
         "left",
         "name",
-        "refusals",
         "sending",
         "sends",
         "solving",
@@ -50,7 +49,6 @@ class Case:
         self.left = False
         """Whether the answer may have left since it was last known not to have arrived."""
         self.sends = 0
-        self.refusals = 0
         self.ending = False
         """Whether a final state is being journaled."""
 

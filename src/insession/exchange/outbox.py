@@ -127,7 +127,7 @@ class Outbox:
             self._stray(name, "acknowledges")
 
     async def refused(self, name: str, message: str) -> None:
-        """The platform did not take an answer, and will not: whether it is tried again was the connector's to decide."""
+        """The platform did not take an answer. Whether it was tried again was the connector's to decide."""
         case = self._served.cases.get(name)
         if case is None or not case.ready:
             self._stray(name, "refuses")
