@@ -77,6 +77,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             session.desk,
             resend=settings.resend,
             seconds=self._deadlines.result,
+            retry=settings.retry_first,
             say=self._say,
             sent=self._sent,
             report=self._report,
