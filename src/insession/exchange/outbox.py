@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,7 +32,7 @@ class Outbox:
         self._served = served
         self._policy = policy
         self._lines = 0
-        """How often what is pending was asked for: each time, there was a new line."""
+        """How often there was a new line."""
 
     async def put(self, case: Case, answer: Answer, instead: str | None) -> None:
         """Journal a file's answer, then send it. ``instead``: why it is the fallback."""
@@ -68,7 +67,7 @@ class Outbox:
                 case.left = False
                 case.sends -= 1
                 if self._lines == lines:
-                    return  # the next line asks for it
+                    return  # it goes with the next line
             except (ExchangeError, OSError) as error:
                 await self.end(case, FileState.FAILED, str(error))
                 return
@@ -85,34 +84,18 @@ class Outbox:
         path = self._served.files.kept_answer(case.name)
         return outgoing(entry, await asyncio.to_thread(path.read_bytes))
 
-    def pending(self) -> Sequence[Outgoing]:
-        """What is to be sent now that there is a line, see `WorkDesk.pending`."""
+    async def resend(self) -> None:
+        """Send what waits, now that there is a line, see `WorkDesk.resend`."""
         self._lines += 1
         never = self._served.serving.resend == "never"
         ready = [case for case in self._served.cases if case.ready and not case.sending]
-        going = []
         for case in sorted(ready, key=lambda one: one.rank):
             if case.left and never:
                 self._give_up(case, FileState.UNKNOWN, NEVER_TWICE)
             elif case.sends >= self._most_sends(case):
                 self._give_up(case, FileState.FAILED, f"sent {case.sends} times and never acknowledged")
-            elif (one := self._now(case)) is not None:
-                case.left = True
-                case.sends += 1
-                going.append(one)
-        return going
-
-    def _now(self, case: Case) -> Outgoing | None:
-        """A pending answer, read here: large ones are few."""
-        entry = case.entry
-        if entry is None:
-            return None
-        try:
-            text = entry.answer
-            return outgoing(entry, self._served.files.kept_answer(case.name).read_bytes() if text is None else text)
-        except OSError as error:
-            self._give_up(case, FileState.FAILED, f"its answer cannot be read any more: {error.strerror}")
-            return None
+            else:
+                await self.send(case)
 
     def _most_sends(self, case: Case) -> int:
         large = case.entry is not None and case.entry.answer is None

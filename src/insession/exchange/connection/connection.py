@@ -10,7 +10,22 @@ Handler = Callable[..., Any]
 """Takes an event's payload. What it returns is awaited, if it can be."""
 
 
-class ConnectionAbstract(abc.ABC):
+class Connect(abc.ABC):
+    """What hears events and says them."""
+
+    @abc.abstractmethod
+    def on(self, event: str, fn: Handler) -> Self:
+        """Let a function hear an event; one for each event, a later one takes its place."""
+
+    @abc.abstractmethod
+    async def emit(self, event: str, data: object = None, callback: Handler | None = None) -> Self:
+        """Hand an event to the line; ``callback`` hears the platform's acknowledgement of socket.io, if one comes.
+
+        Raises `NotConnectedError`, and `AnswerTooLarge` where the server would cut the line at it.
+        """
+
+
+class ConnectionAbstract(Connect):
     """A connection that is kept up until `disconnect`, over as many lines as that takes.
 
     Beside the platform's events there are two of its own: ``connect``, each time a line stands, before anything that
@@ -24,10 +39,6 @@ class ConnectionAbstract(abc.ABC):
         """Whether a line stands now, as far as anybody can know."""
 
     @abc.abstractmethod
-    def on(self, event: str, fn: Handler) -> Self:
-        """Let a function hear an event; one for each event, a later one takes its place."""
-
-    @abc.abstractmethod
     async def connect(self) -> Self:
         """Make the first line, and keep lines up from then on. Raises `ConnectFailed` and `ConnectTimedOut`."""
 
@@ -38,13 +49,6 @@ class ConnectionAbstract(abc.ABC):
     @abc.abstractmethod
     async def wait(self) -> Self:
         """Wait until it is closed for good."""
-
-    @abc.abstractmethod
-    async def emit(self, event: str, data: object = None, callback: Handler | None = None) -> Self:
-        """Hand an event to the line; ``callback`` hears the platform's acknowledgement of socket.io, if one comes.
-
-        Raises `NotConnectedError`, and `AnswerTooLarge` where the server would cut the line at it.
-        """
 
     @abc.abstractmethod
     def halt(self) -> None:

@@ -43,7 +43,7 @@ class Websocket(ConnectionAbstract):
         return self._line is not None and self._line.up
 
     def on(self, event: str, fn: Handler) -> Self:
-        """See `ConnectionAbstract.on`. Besides: ``retry`` with a reason and a delay, before each new attempt."""
+        """See `Connect.on`. Besides: ``retry`` with a reason and a delay, before each new attempt."""
         self._handlers[event] = fn
         return self
 
@@ -162,7 +162,7 @@ class Websocket(ConnectionAbstract):
         return self
 
     async def emit(self, event: str, data: object = None, callback: Handler | None = None) -> Self:
-        """See `ConnectionAbstract.emit`."""
+        """See `Connect.emit`."""
         if self._line is None:
             raise NotConnectedError
         await self._line.emit(event, data, None if callback is None else _coroutine(callback))
