@@ -32,8 +32,17 @@ class FileCount(msgspec.Struct, kw_only=True):
     answer_sha256: str | None = None
     acknowledged: int = 0
     refused: int = 0
-    delay: float | None = None
-    """Seconds from the first event to the first result."""
+    sent_at: float | None = None
+    """When its first event went out, in seconds of the platform's own clock,"""
+    answered_at: float | None = None
+    """and when its first result came."""
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from the first event to the first result."""
+        if self.sent_at is None or self.answered_at is None:
+            return None
+        return self.answered_at - self.sent_at
 
 
 class Counters(msgspec.Struct, kw_only=True):

@@ -48,7 +48,6 @@ class HeldSession:
         self._lose = lose
         self._files = self.mishaps.order(files)
         self._due = 0
-        self._first_sent: dict[FileId, float] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -89,8 +88,8 @@ class HeldSession:
         """Take a result of a file; what to answer: None for nothing, "" for success, else the error."""
         now, sha256 = asyncio.get_running_loop().time(), digest(content.encode())
         self.mishaps.line_works()
-        if count.delay is None:
-            count.delay = now - self._first_sent.get(count.id, now)
+        if count.answered_at is None:
+            count.answered_at = now
         if count.answer_sha256 is None:
             count.answer_sha256 = sha256
             count.answer = content if len(content) <= 65_536 else None
@@ -134,7 +133,8 @@ class HeldSession:
             return
         count = self.counts[file.id]
         count.sent += 1
-        self._first_sent.setdefault(file.id, asyncio.get_running_loop().time())
+        if count.sent_at is None:
+            count.sent_at = asyncio.get_running_loop().time()
         await self._tell(self.joined, *self._dialect.offer(self.id, file))
 
     def _settled(self) -> bool:
