@@ -86,11 +86,13 @@ class Outbox:
         """Send what waits, now that there is a line, see `WorkDesk.resend`."""
         self._lines += 1
         never = self._served.serving.resend == "never"
-        ready = [case for case in self._served.cases if case.ready and not case.sending]
-        for case in sorted(ready, key=lambda one: one.rank):
-            if case.left and never:
+        ready = sorted((one for one in self._served.cases if one.ready and not one.sending), key=lambda one: one.rank)
+        # Before anything is sent over the new line: what has left by now has left over one that is lost.
+        for case in ready if never else ():
+            if case.left:
                 self._give_up(case, FileState.UNKNOWN, NEVER_TWICE)
-            else:
+        for case in ready:
+            if not (never and case.left):
                 await self.send(case)
 
     def _give_up(self, case: Case, state: FileState, message: str) -> None:

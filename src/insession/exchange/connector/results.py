@@ -79,10 +79,14 @@ class Results:
 
     async def send(self, outgoing: Outgoing) -> None:
         """See `Serving.send`. One that is on its way already is not sent over the same line again."""
-        if not self._open or not self._connection.is_connected():
-            raise NotConnectedError
         said = self._dialect.result(outgoing)
         key = self._dialect.key(outgoing.file_id, outgoing.raw)
+        while self._resend == "never" and self._open and self._flights:
+            # One at a time: what is on its way when a line is lost stays unknown for good.
+            self._landed.clear()
+            await self._landed.wait()
+        if not self._open or not self._connection.is_connected():
+            raise NotConnectedError
         if key in self._flights:
             return
         again = key in self._silences
@@ -130,11 +134,11 @@ class Results:
         """There was no verdict in time."""
         self._report(str(ResultTimedOut(self._seconds)), flight.outgoing.file_id)
         silences = self._silences[key] = self._silences.get(key, 0) + 1
-        if self._resend == "never" or silences >= MOST_SILENCES:
-            # It stays in flight: a late verdict is still its own, and the next line tries again if it may.
-            return
-        if self._flights.get(key) is flight:
+        if silences < MOST_SILENCES and self._flights.get(key) is flight:
             del self._flights[key]
+            self._landed.set()
+            if self._resend == "never":
+                return
             self._spawn(self._send_again(flight.outgoing, 0.0))
 
     async def _send_again(self, outgoing: Outgoing, most_delay: float) -> None:
@@ -152,6 +156,7 @@ class Results:
         """The line is gone, and with it every verdict that was to come over it."""
         self._open = False
         flights, self._flights = self._flights, {}
+        self._landed.set()
         for key, flight in flights.items():
             if flight.timer is not None:
                 flight.timer.cancel()
@@ -179,6 +184,7 @@ class Results:
     async def close(self) -> None:
         """Send nothing any more."""
         self._open = False
+        self._landed.set()
         for flight in self._flights.values():
             if flight.timer is not None:
                 flight.timer.cancel()
