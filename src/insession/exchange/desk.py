@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final, Self
 
+from msgspec.structs import replace
+
 from insession.errors import InvalidInput
 from insession.kernel.clock import Alarm
 from insession.kernel.contract import Store
@@ -158,18 +160,18 @@ class Desk:
         return await last_session(await self._engine(), self._participant)
 
     async def answer(self, file_id: Id, answer: object) -> None:
-        """Answer a file by hand: journaled and sent like a solution's answer, which is not waited for any more.
+        """Answer a file by hand, also one that failed. It is journaled and sent like a solution's.
 
         Raises `SolutionFailed` for what is no answer, and `SessionEssayNotCorrectError` for a file that waits for none.
         """
         served, outbox, name, text = self._serving(), self._sender(), safe_name(file_id), encoded(answer)
         case = served.cases.get(name)
-        if case is None and (entry := await served.held.journal.get(name)) is not None:
-            case = served.cases.add(name)
-            case.entry = entry
-        if case is None or case.entry is None or case.entry.state is not FileState.SAVED:
-            if case is not None and case.entry is not None and case.entry.state is not FileState.SOLVED:
-                served.cases.drop(case)
+        if case is None:
+            entry = await served.held.journal.get(name)
+            if entry is not None and entry.state in {FileState.SAVED, FileState.FAILED}:
+                case = served.cases.get(name) or served.cases.add(name)
+                case.entry = case.entry or replace(entry, state=FileState.SAVED, message="")
+        if case is None or case.entry is None or case.entry.state is not FileState.SAVED or case.answering:
             raise SessionEssayNotCorrectError("this session has no file of that id that waits for an answer")
         if case.solving is not None:
             case.solving.cancel()
