@@ -16,7 +16,7 @@ from insession.exchange.contracts import ExchangeEvent, What
 from insession.exchange.options import SessionStarterOptions
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
-from tests.exchange import solving
+from tests.exchange import failing
 
 
 def say(*words: object) -> None:
@@ -30,8 +30,8 @@ def tell(event: ExchangeEvent) -> None:
 
 
 async def participate(verb: str, options: dict[str, Any]) -> None:
-    policy = Policy(**options.pop("policy", {}), fallback=solving.fallback)
-    solution, isolation = options.pop("solution", "tests.exchange.solving:steady"), options.pop("isolation", "auto")
+    policy = Policy(**options.pop("policy", {}), fallback=failing.fallback)
+    solution, isolation = options.pop("solution", "tests.exchange.failing:steady"), options.pop("isolation", "auto")
     settings = ExchangeSettings(**options)
     async with Session(settings, solution=solution, isolation=isolation, policy=policy, on_event=tell) as session:
         if verb == "start":

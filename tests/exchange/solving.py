@@ -1,46 +1,54 @@
-"""Solutions of the tests: what is right for a file can be told from its bytes, whoever computes it."""
+"""Solutions for tests that have to be found by name, from another process too."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import asyncio
+import os
+import threading
 import time
+from typing import Any
 
 from insession.exchange.epicrisis import Epicrisis
-
-HANGS, BLOCKS, RAISES = 110, 100, 29
-"""Every so many-th file."""
+from insession.exchange.solutions import SolutionAbstract
 
 
-def right(sha256: str) -> str:
-    """The answer to a file with bytes of this digest."""
-    return json.dumps([{"sha256": sha256}])
+async def waits(epicrisis: Epicrisis) -> str:
+    await asyncio.sleep(0)
+    return f"async {epicrisis.file_id}"
 
 
-def fallback(epicrisis: Epicrisis) -> str:
-    """What stands in; it says for which file."""
-    return json.dumps([{"instead": epicrisis.id}])
+def where(epicrisis: Epicrisis, timeout: float | None) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "thread": threading.current_thread().name,
+        "file": epicrisis.file_id,
+        "size": len(epicrisis.content),
+        "timeout": timeout,
+    }
 
 
-async def steady(epicrisis: Epicrisis) -> str:
-    """Answers each file, at once."""
-    return right(hashlib.sha256(epicrisis.content).hexdigest())
+def burns(epicrisis: Epicrisis) -> str:
+    """Blocks a processor for ever, once it has said which process it is."""
+    epicrisis.path_to_xml.with_suffix(".pid").write_text(str(os.getpid()))
+    while True:
+        time.time()
 
 
-def spoilt(number: int) -> str:
-    """What happens to the n-th file under `mixed`; nothing to most."""
-    for every, what in ((HANGS, "hangs"), (BLOCKS, "blocks"), (RAISES, "raises")):
-        if number % every == 0:
-            return what
-    return ""
+def hangs(epicrisis: Epicrisis) -> str:
+    threading.Event().wait()
+    return str(epicrisis.file_id)
 
 
-def mixed(epicrisis: Epicrisis) -> str:
-    """Hangs, blocks a CPU, raises, or answers; to be run in processes."""
-    what = spoilt(int(epicrisis.id))
-    if what == "raises":
-        raise ValueError(what)
-    while what:
-        # One that hangs sleeps, one that blocks computes.
-        time.sleep(3_600 if what == "hangs" else 0)
-    return right(hashlib.sha256(epicrisis.path_to_xml.read_bytes()).hexdigest())
+def dies(epicrisis: Epicrisis) -> str:
+    os._exit(3)
+
+
+class Documented(SolutionAbstract):
+    async def execute_async(self, timeout: float | None = None) -> list[dict[str, Any]]:
+        await asyncio.sleep(0)
+        return [{"code": str(self.epicrisis.file_id), "timeout": timeout}]
+
+
+class Blocking(SolutionAbstract):
+    def execute(self, timeout: float | None = None) -> str:
+        return f"{self.epicrisis.file_id} in {threading.current_thread().name}"

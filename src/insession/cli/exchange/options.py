@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from insession.exchange.settings import ExchangeSettings
+from insession.exchange.solutions import Isolation
 
 Root = Annotated[
     Path | None, typer.Option("--root", metavar="FOLDER", help="Where .env, files/ and logs/ are; else here.")
@@ -21,6 +22,9 @@ Solution = Annotated[
     str | None,
     typer.Option("--solution", help="module:function, a command for each file, or a folder for answers."),
 ]
+Isolated = Annotated[
+    Isolation, typer.Option("--isolation", help="Where a function runs: loop, thread, process; auto: as it is.")
+]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="So many files at once (4).")]
 OnlySave = Annotated[bool | None, typer.Option("--only-save", help="Save files and answer none.", is_flag=True)]
 Resend = Annotated[
@@ -32,7 +36,6 @@ Record = Annotated[
 ReportFile = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the report there as JSON, at the end.")
 ]
-_NAMES: Final = frozenset(ExchangeSettings.model_fields)
 
 
 def settings_of(root: Path | None, **given: Any) -> ExchangeSettings:
