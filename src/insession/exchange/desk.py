@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -12,6 +13,7 @@ from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 from insession.kernel.ids import check_text
 
+from .aborting import when_asked
 from .answering import Answering, Policy, encoded
 from .cases import Case, Waiting, epicrisis_of
 from .contracts import Id, Received, Serving, What
@@ -155,6 +157,11 @@ class Desk:
         """See `WorkDesk.last`."""
         return await last_session(await self._engine(), self._participant)
 
+    async def attend(self, abort: Callable[[str], Awaitable[None]]) -> None:
+        """While a session is served: have it aborted when another process asks for that (`aborting.ask`)."""
+        if self._served is not None:
+            await when_asked(self._served.held.session, abort)
+
     async def answer(self, file_id: Id, answer: object) -> None:
         """Answer a file by hand: journaled and sent like a solution's answer, which is not waited for any more.
 
@@ -188,7 +195,7 @@ class Desk:
         await self._halt(served)
         until = min(until, loop.time() + VERDICTS)
         while any(case.left for case in served.cases) and loop.time() < until:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a moment, once, at the end
+            await asyncio.sleep(0.01)
 
     async def close(self, outcome: Outcome) -> None:
         """See `WorkDesk.close`."""
