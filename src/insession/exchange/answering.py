@@ -44,9 +44,6 @@ class Policy:
         tries: So often a solution is asked for one file before it has failed.
         pause: Between two tries.
         only_save: Files are saved and journaled, and not answered. Without it they are, in the same session.
-        refusals: So often an answer that the platform refused is sent once more.
-        most_sends: So often an answer goes to the line before it is given up, never acknowledged.
-        most_large_sends: The same for an answer that is larger than the journal takes: it may be what cuts the line.
     """
 
     concurrency: int = 4
@@ -57,19 +54,14 @@ class Policy:
     tries: int = 2
     pause: float = 0.5
     only_save: bool = False
-    refusals: int = 1
-    most_sends: int = 50
-    most_large_sends: int = 3
 
     def __post_init__(self) -> None:
-        for field in ("concurrency", "tries", "most_sends", "most_large_sends"):
+        for field in ("concurrency", "tries"):
             check_count(getattr(self, field), field, _MOST)
         for field in ("margin", "pause"):
             check_seconds(getattr(self, field), field)
         if self.timeout is not None:
             check_seconds(self.timeout, "timeout", least=0.001)
-        if self.refusals != 0:
-            check_count(self.refusals, "refusals", _MOST)
 
 
 class _Late(Exception):

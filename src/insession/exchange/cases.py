@@ -30,7 +30,6 @@ class Case:
         "entry",
         "left",
         "name",
-        "refusals",
         "sending",
         "sends",
         "solving",
@@ -50,7 +49,6 @@ class Case:
         self.left = False
         """Whether the answer may have left since it was last known not to have arrived."""
         self.sends = 0
-        self.refusals = 0
         self.ending = False
         """Whether a final state is being journaled."""
 
@@ -68,11 +66,21 @@ class Case:
 class Cases:
     """All files in hand, by safe name."""
 
-    __slots__ = ("_cases", "_kept")
+    __slots__ = ("_cases", "_kept", "_known")
 
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
         self._kept = 0
+        self._known: set[int] = set()
+        """Hashes of the names that the journal may have: all that stays of a file, so that few have to be looked up."""
+
+    def journaled(self, name: str) -> None:
+        """The journal has this file, or will."""
+        self._known.add(hash(name))
+
+    def may_be_journaled(self, name: str) -> bool:
+        """Whether the journal may have a file; if not, it has not."""
+        return hash(name) in self._known
 
     def get(self, name: str) -> Case | None:
         """The case of a file that is in hand."""

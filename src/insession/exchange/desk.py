@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
+from msgspec.structs import replace
+
 from insession.errors import InvalidInput
 from insession.kernel.clock import Alarm
 from insession.kernel.contract import Store
@@ -111,7 +113,8 @@ class Desk:
         held = await Held.open(engine, self._participant, serving, self._about)
         files = SessionFiles(self._root, serving.session_id)
         self._served = served = Served(serving, held, files, self._saver, engine.clock)
-        self._outbox = Outbox(served, self.policy)
+        self._outbox = Outbox(served)
+        self._running = 0
         self._answering = None if self._solver is None else Answering(self._solver, self.policy, engine.clock)
         try:
             await asyncio.to_thread(clean, files.input)
@@ -124,13 +127,10 @@ class Desk:
     async def take_in(self, file: Received) -> None:
         """See `WorkDesk.take_in`. Raises `SessionNotStarted` before `open`."""
         served = self._serving()
-        try:
-            name = safe_name(file.file_id)
-            foreign = id_text(file.session_id, "session_id") != id_text(served.serving.session_id)
-        except InvalidInput as error:
-            served.tell(What.REPORTED, message=f"a file was not taken: {error}")
+        name = self._name(file.file_id)
+        if name is None:
             return
-        if foreign:
+        if safe_name(file.session_id) != safe_name(served.serving.session_id):
             served.tell(What.REPORTED, file.file_id, str(ForeignSession()))
             return
         case = served.cases.get(name)
@@ -143,11 +143,15 @@ class Desk:
 
     async def acknowledged(self, file_id: Id) -> None:
         """See `WorkDesk.acknowledged`."""
-        await self._sender().acknowledged(safe_name(file_id))
+        outbox = self._sender()
+        if (name := self._name(file_id)) is not None:
+            await outbox.acknowledged(name)
 
     async def refused(self, file_id: Id, message: str) -> None:
         """See `WorkDesk.refused`."""
-        await self._sender().refused(safe_name(file_id), message)
+        outbox = self._sender()
+        if (name := self._name(file_id)) is not None:
+            await outbox.refused(name, message)
 
     async def resend(self) -> None:
         """See `WorkDesk.resend`."""
@@ -163,18 +167,18 @@ class Desk:
             await when_asked(self._served.held.session, abort)
 
     async def answer(self, file_id: Id, answer: object) -> None:
-        """Answer a file by hand: journaled and sent like a solution's answer, which is not waited for any more.
+        """Answer a file by hand, also one that failed. It is journaled and sent like a solution's.
 
         Raises `SolutionFailed` for what is no answer, and `SessionEssayNotCorrectError` for a file that waits for none.
         """
         served, outbox, name, text = self._serving(), self._sender(), safe_name(file_id), encoded(answer)
         case = served.cases.get(name)
-        if case is None and (entry := await served.held.journal.get(name)) is not None:
-            case = served.cases.add(name)
-            case.entry = entry
-        if case is None or case.entry is None or case.entry.state is not FileState.SAVED:
-            if case is not None and case.entry is not None and case.entry.state is not FileState.SOLVED:
-                served.cases.drop(case)
+        if case is None:
+            entry = await served.held.journal.get(name)
+            if entry is not None and entry.state in {FileState.SAVED, FileState.FAILED}:
+                case = served.cases.get(name) or served.cases.add(name)
+                case.entry = case.entry or replace(entry, state=FileState.SAVED, message="")
+        if case is None or case.entry is None or case.entry.state is not FileState.SAVED or case.answering:
             raise SessionEssayNotCorrectError("this session has no file of that id that waits for an answer")
         if case.solving is not None:
             case.solving.cancel()
@@ -194,7 +198,8 @@ class Desk:
             await asyncio.sleep(0)
         await self._halt(served)
         until = min(until, loop.time() + VERDICTS)
-        while any(case.left for case in served.cases) and loop.time() < until:
+        # A moment, once, at the end: not worth an event that every verdict sets.
+        while any(case.left for case in served.cases) and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def close(self, outcome: Outcome) -> None:
@@ -226,6 +231,14 @@ class Desk:
             raise SessionNotStarted
         return self._served
 
+    def _name(self, file_id: object) -> str | None:
+        """The name of a file, or None, which is told, where the platform names none."""
+        try:
+            return safe_name(file_id)
+        except InvalidInput as error:
+            self._serving().tell(What.REPORTED, message=f"it is not taken: {error}")
+            return None
+
     def _sender(self) -> Outbox:
         if self._outbox is None:
             raise SessionNotStarted
@@ -233,7 +246,10 @@ class Desk:
 
     async def _load(self, served: Served, outbox: Outbox) -> None:
         """Take in hand what the journal has: solved files wait for the line, saved ones for their solution."""
-        async for entry in served.held.journal.entries(OPEN):
+        async for entry in served.held.journal.entries():
+            served.cases.journaled(entry.name)
+            if entry.state not in OPEN:
+                continue
             case = served.cases.add(entry.name)
             case.entry = entry
             case.sends, case.deadline = entry.sends, entry.deadline
@@ -278,11 +294,11 @@ class Desk:
     def _pump(self) -> None:
         """Begin with as many files as may be in work, and with those that wait for no turn because they are late."""
         served, solver = self._served, self._solver
-        if served is None or solver is None:
+        if served is None or solver is None or served.halted:
             return
         while self._waiting and (solver.unlimited or self._running < self.policy.concurrency):
             self._running += 1
-            served.spawn(self._work(served, self._waiting.pop(), counted=True))
+            served.spawn(self._work(served, self._sender(), self._waiting.pop(), counted=True))
         self._arm(served)
 
     def _arm(self, served: Served) -> None:
@@ -303,13 +319,13 @@ class Desk:
             until = answering.until(head.deadline)
             if until is None or until > served.clock.now():
                 break
-            served.spawn(self._work(served, self._waiting.pop(), counted=False))
+            served.spawn(self._work(served, self._sender(), self._waiting.pop(), counted=False))
         self._arm(served)
 
-    async def _work(self, served: Served, case: Case, *, counted: bool) -> None:
+    async def _work(self, served: Served, outbox: Outbox, case: Case, *, counted: bool) -> None:
         """Have one file solved, and bring its answer on its way."""
+        entry, answering = case.entry, self._answering
         try:
-            entry, answering, outbox = case.entry, self._answering, self._sender()
             if entry is None or answering is None or case.answering:
                 return
             served.tell(What.SOLVING, entry.file_id)
@@ -330,6 +346,7 @@ class Desk:
 
     async def _halt(self, served: Served) -> None:
         """Let nothing begin, stop what is being solved, and let what is being journaled finish."""
+        served.halted = True
         self._waiting.clear()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -28,7 +28,8 @@ class Intake:
     async def take(self, case: Case, file: Received) -> bool:
         """Bring a file to the disk, then to the journal; whether it is there, and new. What is wrong is told."""
         served = self._served
-        known = await served.held.journal.get(case.name)
+        known = await served.held.journal.get(case.name) if served.cases.may_be_journaled(case.name) else None
+        served.cases.journaled(case.name)
         # One that failed has no answer: sent again, it is worth another try.
         if known is not None and known.state is not FileState.FAILED:
             served.tell(What.REPEATED, file.file_id)

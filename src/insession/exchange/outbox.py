@@ -7,7 +7,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from .answering import Policy
 from .cases import Case, outgoing
 from .contracts import Answer, Outgoing, What
 from .errors import ExchangeError, NotConnectedError
@@ -28,9 +27,8 @@ NEVER_TWICE: Final = "its answer may have left, was not acknowledged, and is not
 class Outbox:
     """Brings answers to the platform: journaled first, sent, and again until there is a verdict."""
 
-    def __init__(self, served: Served, policy: Policy) -> None:
+    def __init__(self, served: Served) -> None:
         self._served = served
-        self._policy = policy
         self._lines = 0
         """How often there was a new line."""
 
@@ -69,7 +67,7 @@ class Outbox:
                 if self._lines == lines:
                     return  # it goes with the next line
             except (ExchangeError, OSError) as error:
-                await self.end(case, FileState.FAILED, str(error))
+                await self.end(case, FileState.REFUSED, str(error))
                 return
             else:
                 return
@@ -88,18 +86,14 @@ class Outbox:
         """Send what waits, now that there is a line, see `WorkDesk.resend`."""
         self._lines += 1
         never = self._served.serving.resend == "never"
-        ready = [case for case in self._served.cases if case.ready and not case.sending]
-        for case in sorted(ready, key=lambda one: one.rank):
-            if case.left and never:
+        ready = sorted((one for one in self._served.cases if one.ready and not one.sending), key=lambda one: one.rank)
+        # Before anything is sent over the new line: what has left by now has left over one that is lost.
+        for case in ready if never else ():
+            if case.left:
                 self._give_up(case, FileState.UNKNOWN, NEVER_TWICE)
-            elif case.sends >= self._most_sends(case):
-                self._give_up(case, FileState.FAILED, f"sent {case.sends} times and never acknowledged")
-            else:
+        for case in ready:
+            if not (never and case.left):
                 await self.send(case)
-
-    def _most_sends(self, case: Case) -> int:
-        large = case.entry is not None and case.entry.answer is None
-        return self._policy.most_large_sends if large else self._policy.most_sends
 
     def _give_up(self, case: Case, state: FileState, message: str) -> None:
         self._served.spawn(self.end(case, state, message))
@@ -118,22 +112,12 @@ class Outbox:
             self._stray(name, "acknowledges")
 
     async def refused(self, name: str, message: str) -> None:
-        """The platform did not take an answer: it goes once more, where the policy says so, and then no more."""
+        """The platform did not take an answer. Whether it was tried again was the connector's to decide."""
         case = self._served.cases.get(name)
         if case is None or not case.ready:
             self._stray(name, "refuses")
             return
-        case.refusals += 1
-        if case.refusals <= self._policy.refusals and self._served.serving.resend == "always":
-            self._served.spawn(self._once_more(case, message))
-        else:
-            await self.end(case, FileState.REFUSED, message)
-
-    async def _once_more(self, case: Case, message: str) -> None:
-        file_id = None if case.entry is None else case.entry.file_id
-        self._served.tell(What.NOTICE, file_id, f"the platform refused the answer, which goes once more: {message}")
-        await self._served.clock.sleep(self._policy.pause)
-        await self.send(case)
+        await self.end(case, FileState.REFUSED, message)
 
     def _stray(self, name: str, does: str) -> None:
         self._served.tell(What.REPORTED, message=f"the platform {does} an answer that does not wait for it", name=name)

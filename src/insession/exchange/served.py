@@ -33,6 +33,8 @@ class Served:
         """Work in hand: what `WorkDesk.drain` waits for."""
         self.stopping: bool = False
         """Whether the desk is being drained: what has no answer then stays saved, to be solved another time."""
+        self.halted: bool = False
+        """Whether no solution begins any more."""
 
     def tell(self, what: What, file_id: Id | None = None, message: str = "", **detail: Any) -> None:
         """Tell of something that happened."""

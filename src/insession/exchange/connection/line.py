@@ -110,7 +110,7 @@ class Line:
     def _check(self, dialling: asyncio.Future[None]) -> None:
         if self._watch.legacy:
             raise UnsupportedServer
-        if self._refusal is not None:
+        if self._refusal is not None and self._watch.opened:
             raise ConnectFailed(f"the server refused the namespace {self._target.namespace}: {self._refusal}")
         if self._watch.over.is_set():
             raise ConnectFailed(self._watch.reason)

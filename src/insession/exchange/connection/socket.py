@@ -36,6 +36,8 @@ class Watch:
         self.over: asyncio.Event = asyncio.Event()
         self.reason: str = ""
         self.opening: Opening = Opening()
+        self.opened: bool = False
+        """Whether Engine.IO's greeting was seen."""
         self.legacy: bool = False
         self.heard: float = asyncio.get_running_loop().time()
         self.socket: _Watched | None = None
@@ -62,7 +64,7 @@ class Watch:
 
     def _greet(self, text: str) -> None:
         if text.startswith("0"):
-            self.opening = _opening(text[1:])
+            self.opened, self.opening = True, _opening(text[1:])
         elif _LEGACY.fullmatch(text):
             self.legacy = self._greeted = True
             self.end("the server speaks socket.io 2")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from insession.exchange.connection.connection import ConnectionAbstract
@@ -12,6 +13,11 @@ from insession.exchange.contracts import Id, Outgoing, Resend, WorkDesk
 from insession.exchange.dialects import Dialect, Said, Verdict
 from insession.exchange.errors import NotConnectedError, ResultTimedOut
 
+MOST_REFUSALS: Final = 3
+"""So often an answer is tried that the platform answers with an error: it may only have failed to save it."""
+MOST_CUTS: Final = 3
+"""So often an answer may have been on its way when its line was cut, if it is large: it may be what cuts it."""
+LARGE: Final = 500_000
 MOST_SILENCES: Final = 5
 """So often on lines that hold, one after another, without a verdict. A new line begins anew."""
 Report = Callable[[str, Id | None], None]
@@ -20,10 +26,11 @@ Report = Callable[[str, Id | None], None]
 class Flight:
     """An answer that was sent and has no verdict yet."""
 
-    __slots__ = ("outgoing", "timer")
+    __slots__ = ("outgoing", "size", "timer")
 
     def __init__(self, outgoing: Outgoing) -> None:
         self.outgoing: Outgoing = outgoing
+        self.size: int = len(outgoing.answer.text)
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -42,6 +49,7 @@ class Results:
         *,
         resend: Resend,
         seconds: float,
+        retry: float,
         say: Callable[[Said], Awaitable[None]],
         sent: Callable[[Outgoing, bool], None],
         report: Report,
@@ -51,6 +59,7 @@ class Results:
         self._desk = desk
         self._resend = resend
         self._seconds = seconds
+        self._retry = retry
         self._say = say
         self._sent = sent
         self._report = report
@@ -58,6 +67,9 @@ class Results:
         self._flights: dict[str, Flight] = {}
         self._ids: dict[str, Id] = {}
         self._silences: dict[str, int] = {}
+        """Of each answer that was ever sent."""
+        self._refusals: dict[str, int] = {}
+        self._cuts: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._landed = asyncio.Event()
 
@@ -67,10 +79,14 @@ class Results:
 
     async def send(self, outgoing: Outgoing) -> None:
         """See `Serving.send`. One that is on its way already is not sent over the same line again."""
-        if not self._open or not self._connection.is_connected():
-            raise NotConnectedError
         said = self._dialect.result(outgoing)
         key = self._dialect.key(outgoing.file_id, outgoing.raw)
+        while self._resend == "never" and self._open and self._flights:
+            # One at a time: what is on its way when a line is lost stays unknown for good.
+            self._landed.clear()
+            await self._landed.wait()
+        if not self._open or not self._connection.is_connected():
+            raise NotConnectedError
         if key in self._flights:
             return
         again = key in self._silences
@@ -105,35 +121,55 @@ class Results:
             self._report("a verdict on a file that is none of this session", None)
         elif verdict.accepted:
             await self._desk.acknowledged(file_id)
-        else:
+        elif flight is None or not self._tries_again(verdict.key):
             await self._desk.refused(file_id, verdict.message)
+        else:
+            self._spawn(self._send_again(flight.outgoing, self._retry * 2 ** self._refusals[verdict.key]))
+
+    def _tries_again(self, key: str) -> bool:
+        refusals = self._refusals[key] = self._refusals.get(key, 0) + 1
+        return self._resend == "always" and refusals < MOST_REFUSALS
 
     def _silent(self, key: str, flight: Flight) -> None:
         """There was no verdict in time."""
         self._report(str(ResultTimedOut(self._seconds)), flight.outgoing.file_id)
         silences = self._silences[key] = self._silences.get(key, 0) + 1
-        if self._resend == "never" or silences >= MOST_SILENCES:
-            # It stays in flight: a late verdict is still its own, and the next line tries again if it may.
-            return
-        if self._flights.get(key) is flight:
+        if silences < MOST_SILENCES and self._flights.get(key) is flight:
             del self._flights[key]
-            task = asyncio.create_task(self._send_again(flight.outgoing))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._landed.set()
+            if self._resend == "never":
+                return
+            self._spawn(self._send_again(flight.outgoing, 0.0))
 
-    async def _send_again(self, outgoing: Outgoing) -> None:
-        # Without a line it stays pending at the desk, and goes with the next one.
+    async def _send_again(self, outgoing: Outgoing, most_delay: float) -> None:
+        await asyncio.sleep(random.uniform(0.0, most_delay))  # noqa: S311 - jitter
+        # Without a line it waits at the desk, and goes with the next one.
         with contextlib.suppress(NotConnectedError):
             await self.send(outgoing)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def line_lost(self) -> None:
         """The line is gone, and with it every verdict that was to come over it."""
         self._open = False
         flights, self._flights = self._flights, {}
+        self._landed.set()
         for key, flight in flights.items():
             if flight.timer is not None:
                 flight.timer.cancel()
             self._silences[key] = 0
+            if flight.size > LARGE:
+                self._cut(key, flight)
+
+    def _cut(self, key: str, flight: Flight) -> None:
+        """Servers that do not say how much they take cut the line at more; such an answer would do so for ever."""
+        cuts = self._cuts[key] = self._cuts.get(key, 0) + 1
+        if cuts >= MOST_CUTS:
+            message = f"the line was cut {cuts} times while this answer of {flight.size} bytes was on its way"
+            self._spawn(self._desk.refused(flight.outgoing.file_id, message))
 
     async def landed(self, seconds: float) -> None:
         """Wait until there is a verdict on every answer that is on its way, or for so many seconds."""
@@ -148,6 +184,7 @@ class Results:
     async def close(self) -> None:
         """Send nothing any more."""
         self._open = False
+        self._landed.set()
         for flight in self._flights.values():
             if flight.timer is not None:
                 flight.timer.cancel()

@@ -77,6 +77,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             session.desk,
             resend=settings.resend,
             seconds=self._deadlines.result,
+            retry=settings.retry_first,
             say=self._say,
             sent=self._sent,
             report=self._report,
@@ -265,9 +266,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             await self._session.desk.drain(max(0.0, until - loop.time()))
         elif outcome in (Outcome.FINISH, Outcome.TIMEOUT_CLOSE):
             await self._results.landed(min(LAST_VERDICTS, self._deadlines.drain))
-        if self._rejoining is not None:
-            self._rejoining.cancel()
         await self._results.close()
+        if self._rejoining is not None:
+            # It is told rather than cancelled, so that what it has not sent is known not to have left.
+            self._questions.tell(LineDown())
+            await asyncio.wait({self._rejoining})
         await self._session.desk.close(outcome)
 
     async def wait(self) -> Outcome:
@@ -330,8 +333,6 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     def _line_down(self, reason: str) -> None:
         self._tell(What.DISCONNECTED, message=reason)
         self._questions.tell(LineDown())
-        if self._rejoining is not None:
-            self._rejoining.cancel()
         self._results.line_lost()
 
     def _line_retried(self, reason: str, delay: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Literal
 
@@ -11,12 +11,16 @@ from insession.errors import ConfigurationError
 from insession.exchange.epicrisis import Epicrisis
 from insession.kernel.urls import unknown
 
-from .calls import call_of, imported
+from .calls import Call, DocumentedCall, call_of, imported
 from .running import InLoop, InProcess, InThread, in_thread
 from .solver import Solver
 
 Isolation = Literal["auto", "loop", "thread", "process"]
-_PLACES: Final = {"loop": InLoop, "thread": InThread, "process": InProcess}
+_PLACES: Final[Mapping[str, Callable[[Call | DocumentedCall], Solver]]] = {
+    "loop": InLoop,
+    "thread": InThread,
+    "process": InProcess,
+}
 
 
 def solver_of(solution: object, *, isolation: Isolation = "auto") -> Solver:
