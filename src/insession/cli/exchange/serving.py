@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from insession.cli.call import Call
 from insession.cli.codes import tell
 from insession.errors import InsessionError
 from insession.exchange.debuglog import NAME
-from insession.exchange.errors import ExchangeError
+from insession.exchange.errors import AuthRefused, ExchangeError, SessionTimedOut, StartSessionError
 from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
 from insession.exchange.solutions import Solver
 
 from .codes import of_error, of_report
-from .making import session_of
 from .stopping import Stop, stopping
 from .watching import Watching
 
@@ -73,7 +73,15 @@ async def serve(
 async def _served(
     settings: ExchangeSettings, solver: Solver | None, begin: Begin, watching: Watching, *, as_json: bool
 ) -> Outcome:
-    async with stopping() as stop, session_of(settings, solver, watching, as_json=as_json) as session:
+    session = Session(
+        settings,
+        solution=solver,
+        on_event=watching.tell,
+        on_wire=watching.wire,
+        # Standard output is for the events and the report then.
+        debug_stream=sys.stderr if as_json else None,
+    )
+    async with stopping() as stop, session:
         serving = asyncio.ensure_future(_whole(session, begin))
         asked = asyncio.ensure_future(stop.asked.wait())
         try:
@@ -110,14 +118,9 @@ async def _stopped(
 
 
 def _outcome_of(error: ExchangeError) -> Outcome | None:
-    from insession.exchange.errors import AuthRefused, SessionTimedOut, StartSessionError
-
-    kinds: dict[Any, Outcome] = {
-        AuthRefused: Outcome.REFUSED,
-        StartSessionError: Outcome.REFUSED,
-        SessionTimedOut: Outcome.LOST,
-    }
-    return next((outcome for kind, outcome in kinds.items() if isinstance(error, kind)), None)
+    if isinstance(error, AuthRefused | StartSessionError):
+        return Outcome.REFUSED
+    return Outcome.LOST if isinstance(error, SessionTimedOut) else None
 
 
 def _end(watching: Watching, again: list[str]) -> None:
