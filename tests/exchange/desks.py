@@ -37,6 +37,7 @@ class Line:
         if self.error is not None:
             raise self.error
         self.sent.append(outgoing)
+        self._news.set()
         if self.acknowledges and self.desk is not None:
             task = asyncio.create_task(self.desk.acknowledged(outgoing.file_id))
             self._verdicts.add(task)

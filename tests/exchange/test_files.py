@@ -154,7 +154,7 @@ class TestSaving:
         await saver.close()
         assert results[0] is None
         assert isinstance(results[1], OSError)
-        assert sorted(os.listdir(tmp_path)) == ["file", "good.xml"]
+        assert names_in(tmp_path) == ["file", "good.xml"]
 
     @pytest.mark.requirement("R19")
     async def test_the_loop_goes_on_while_a_disk_is_slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ class TestSaving:
         (tmp_path / f".1-1{saving.PART}").write_bytes(b"half")
         (tmp_path / "whole.xml").write_bytes(b"whole")
         clean(tmp_path)
-        assert os.listdir(tmp_path) == ["whole.xml"]
+        assert names_in(tmp_path) == ["whole.xml"]
         clean(tmp_path / "none")
 
     async def test_saving_the_same_file_again_replaces_it_whole(self, tmp_path: Path) -> None:
@@ -290,3 +290,7 @@ def _unpickled(pickled: bytes) -> Epicrisis:
     epicrisis = pickle.loads(pickled)  # noqa: S301 - its own
     assert isinstance(epicrisis, Epicrisis)
     return epicrisis
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -47,7 +47,7 @@ async def gone(pid: int) -> None:
 
 async def written(path: Path) -> str:
     async with asyncio.timeout(PATIENCE):
-        while not (path.exists() and path.read_text()):  # noqa: ASYNC240
+        while not (path.exists() and path.read_text()):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.01)
         return path.read_text()  # noqa: ASYNC240
 
@@ -299,15 +299,15 @@ class TestOutputFolder:
         tasks = [asyncio.create_task(folder.solve(epicrisis, None)) for epicrisis in (one, other)]
         output = tmp_path / "files" / "sessions" / "1" / "output"
         async with asyncio.timeout(PATIENCE):
-            while not output.exists():  # noqa: ASYNC110, ASYNC240
+            while not output.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        (output / "unasked.json").write_text("{}")  # noqa: ASYNC240
-        (output / "one.json").write_text('[{"code": ')  # noqa: ASYNC240 - half of it
-        (output / f"{other.path_to_xml.stem}.json").write_text(' {"a": 1}\n')  # noqa: ASYNC240
+        (output / "unasked.json").write_text("{}")
+        (output / "one.json").write_text('[{"code": ')
+        (output / f"{other.path_to_xml.stem}.json").write_text(' {"a": 1}\n')
         async with asyncio.timeout(PATIENCE):
             assert await tasks[1] == '{"a": 1}'
             assert not tasks[0].done()
-            (output / "one.json").write_text('[{"code": 1}]')  # noqa: ASYNC240
+            (output / "one.json").write_text('[{"code": 1}]')
             assert await tasks[0] == '[{"code": 1}]'
         await folder.close()
 
