@@ -35,7 +35,7 @@ async def test_a_storm(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("R45")
 async def test_a_storm_in_which_nothing_is_sent_twice(tmp_path: Path) -> None:
-    seen = await storm(tmp_path, files=300, drop_every=100, kills=(40, 100, 160), resend="never", patience=3)
+    seen = await storm(tmp_path, files=300, drop_every=100, kills=(20, 50, 80), resend="never", patience=8)
     sorts = judge_answers(seen)
     judge_inputs(seen.counters, tmp_path)
     assert seen.counters.repeats == 0
