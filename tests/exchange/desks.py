@@ -48,8 +48,7 @@ class Line:
     async def again(self) -> None:
         """A new line stands: what is pending goes."""
         assert self.desk is not None
-        for outgoing in self.desk.pending():
-            await self.send(outgoing)
+        await self.desk.resend()
 
     def tell(self, event: ExchangeEvent) -> None:
         self.events.append(event)

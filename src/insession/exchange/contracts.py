@@ -9,7 +9,7 @@ recording.
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -65,8 +65,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What a desk is opened with, once the platform's session is known.
 
     ``send`` gives an answer to the platform. It returns when the message has been handed to the line, which is not yet
-    an acknowledgement; it raises `NotConnectedError` while there is no line (the answer stays pending, and is asked
-    for again by `WorkDesk.pending`) and `AnswerTooLarge` where it can never go. ``tell`` takes an `ExchangeEvent`.
+    an acknowledgement; it raises `NotConnectedError` while there is no line (the answer stays pending, and goes
+    with `WorkDesk.resend`) and `AnswerTooLarge` where it can never go. ``tell`` takes an `ExchangeEvent`.
     ``parameters`` are those of the start, where this client started it; ``joined``: the session was there already.
     ``file_timeout`` is what the platform gives for each file where it says no more (seconds).
     """
@@ -98,14 +98,20 @@ class WorkDesk(Protocol):
         ``never``. Never raises for what is wrong with the file: that is told.
         """
 
+    async def answer(self, file_id: Id, answer: object) -> None:
+        """Take an answer that was made elsewhere (`Session.send_file`), journal it and send it.
+
+        Raises `SessionEssayNotCorrectError` where the file is none of this session, or has another answer already.
+        """
+
     async def acknowledged(self, file_id: Id) -> None:
         """The platform took the answer. Again, or for a file that nobody knows: told, and no error."""
 
     async def refused(self, file_id: Id, message: str) -> None:
         """The platform did not take the answer, and will not."""
 
-    def pending(self) -> Sequence[Outgoing]:
-        """Answers that are to be sent (again) now, in the order of their deadlines; not those that are ``unknown``."""
+    async def resend(self) -> None:
+        """There is a line: send what waits for one, earliest deadline first; not what is ``unknown``."""
 
     async def drain(self, timeout: float) -> None:
         """Finish what is in hand within so many seconds, or leave it journaled."""

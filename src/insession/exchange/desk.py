@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,7 +16,7 @@ from insession.kernel.ids import check_text
 
 from .answering import Answering, Policy, encoded
 from .cases import Case, Waiting, epicrisis_of
-from .contracts import Id, Outgoing, Received, Serving, What
+from .contracts import Id, Received, Serving, What
 from .errors import ForeignSession, SessionEssayNotCorrectError, SessionNotStarted, SessionServed, SolutionFailed
 from .files import SessionFiles, root_folder
 from .holding import Held, exchange_engine, last_session
@@ -152,9 +151,9 @@ class Desk:
         if (name := self._name(file_id)) is not None:
             await outbox.refused(name, message)
 
-    def pending(self) -> Sequence[Outgoing]:
-        """See `WorkDesk.pending`."""
-        return self._sender().pending()
+    async def resend(self) -> None:
+        """See `WorkDesk.resend`."""
+        await self._sender().resend()
 
     async def last(self) -> Id | None:
         """See `WorkDesk.last`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -31,7 +30,7 @@ class Outbox:
     def __init__(self, served: Served) -> None:
         self._served = served
         self._lines = 0
-        """How often what is pending was asked for: each time, there was a new line."""
+        """How often there was a new line."""
 
     async def put(self, case: Case, answer: Answer, instead: str | None) -> None:
         """Journal a file's answer, then send it. ``instead``: why it is the fallback."""
@@ -66,7 +65,7 @@ class Outbox:
                 case.left = False
                 case.sends -= 1
                 if self._lines == lines:
-                    return  # the next line asks for it
+                    return  # it goes with the next line
             except (ExchangeError, OSError) as error:
                 await self.end(case, FileState.REFUSED, str(error))
                 return
@@ -83,32 +82,18 @@ class Outbox:
         path = self._served.files.kept_answer(case.name)
         return outgoing(entry, await asyncio.to_thread(path.read_bytes))
 
-    def pending(self) -> Sequence[Outgoing]:
-        """What is to be sent now that there is a line, see `WorkDesk.pending`."""
+    async def resend(self) -> None:
+        """Send what waits, now that there is a line, see `WorkDesk.resend`."""
         self._lines += 1
         never = self._served.serving.resend == "never"
-        ready = [case for case in self._served.cases if case.ready and not case.sending]
-        going = []
-        for case in sorted(ready, key=lambda one: one.rank):
-            if case.left and never:
+        ready = sorted((one for one in self._served.cases if one.ready and not one.sending), key=lambda one: one.rank)
+        # Before anything is sent over the new line: what has left by now has left over one that is lost.
+        for case in ready if never else ():
+            if case.left:
                 self._give_up(case, FileState.UNKNOWN, NEVER_TWICE)
-            elif (one := self._now(case)) is not None:
-                case.left = True
-                case.sends += 1
-                going.append(one)
-        return going
-
-    def _now(self, case: Case) -> Outgoing | None:
-        """A pending answer, read here: large ones are few."""
-        entry = case.entry
-        if entry is None:
-            return None
-        try:
-            text = entry.answer
-            return outgoing(entry, self._served.files.kept_answer(case.name).read_bytes() if text is None else text)
-        except OSError as error:
-            self._give_up(case, FileState.FAILED, f"its answer cannot be read any more: {error.strerror}")
-            return None
+        for case in ready:
+            if not (never and case.left):
+                await self.send(case)
 
     def _give_up(self, case: Case, state: FileState, message: str) -> None:
         self._served.spawn(self.end(case, state, message))
