@@ -23,7 +23,6 @@ from .desks import SESSION, Counting, echo, input_of, received, saved_in, servin
 
 
 class TestFailures:
-    @pytest.mark.requirement("W11")
     async def test_a_solution_that_raises_is_a_failed_file_and_no_other(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -136,7 +135,6 @@ class TestFailures:
         assert "could not be saved" in failed.message
 
 
-@pytest.mark.requirement("W10")
 class TestFetching:
     async def test_a_file_is_fetched_and_saved_as_it_came(self, tmp_path: Path) -> None:
         async def fetch() -> bytes:
@@ -183,7 +181,6 @@ class TestFetching:
         assert line.sent[0].raw == raw
 
 
-@pytest.mark.requirement("W29")
 class TestOrder:
     async def test_so_many_are_in_work_and_the_earliest_deadline_is_next(self, tmp_path: Path) -> None:
         solution = Counting()

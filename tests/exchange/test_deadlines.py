@@ -109,7 +109,6 @@ class TestDeadlines:
         assert "goes on though it was cancelled" in caplog.text
 
     @pytest.mark.processes
-    @pytest.mark.requirement("W9")
     async def test_one_that_blocks_a_processor_is_killed_and_the_next_is_solved(self, tmp_path: Path) -> None:
         policy = Policy(concurrency=1, tries=1)
         async with serving(tmp_path, solving.burns, policy=policy, isolation="process") as (desk, line):

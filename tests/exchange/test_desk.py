@@ -64,7 +64,7 @@ class TestOneFile:
         assert {type(outgoing.file_id) for outgoing in line.sent if outgoing.file_id == 5} == {int}
         assert sorted(line.answers(), key=str) == [5, "6"]
 
-    @pytest.mark.requirement("R37", "W12")
+    @pytest.mark.requirement("R37")
     async def test_hostile_ids_harm_nothing_and_are_answered_as_they_came(self, tmp_path: Path) -> None:
         root = tmp_path / "root"
         root.mkdir()
@@ -104,7 +104,6 @@ class TestOneFile:
             assert len(line.of(What.REPORTED)) == 4
         assert saved_in(tmp_path) == {}
 
-    @pytest.mark.requirement("W13")
     async def test_an_answer_goes_to_the_file_of_the_event_whatever_its_content_says(self, tmp_path: Path) -> None:
         async def solve(epicrisis: Epicrisis) -> str:
             return str(json.loads(epicrisis.content)["meta"]["id"])
@@ -136,7 +135,6 @@ class TestOneFile:
         assert line.answers() == {"f": ['[{"code":"f","timeout":null}]']}
 
 
-@pytest.mark.requirement("W14")
 class TestRepeats:
     async def test_a_file_that_comes_again_is_solved_once(self, tmp_path: Path) -> None:
         solution = Counting()

@@ -53,7 +53,6 @@ async def looking(root: Path) -> AsyncIterator[Journal]:
 
 
 class TestEntries:
-    @pytest.mark.requirement("W25")
     async def test_it_says_of_each_file_how_far_it_came(self, tmp_path: Path) -> None:
         answers = {"fine": "fine", "refused": "refused", "failed": None, "sent": "sent"}
         line = Line(acknowledges=False)
@@ -121,7 +120,7 @@ class TestEntries:
 
 
 class TestGoingOn:
-    @pytest.mark.requirement("R16", "R45", "W25")
+    @pytest.mark.requirement("R16", "R45")
     async def test_nothing_solved_is_computed_again_and_equal_bytes_go(self, tmp_path: Path) -> None:
         calls = Counter[object]()
 
@@ -283,7 +282,7 @@ class TestServing:
 
 @pytest.mark.processes
 class TestCrashes:
-    @pytest.mark.requirement("R16", "R45", "W25")
+    @pytest.mark.requirement("R16", "R45")
     async def test_what_a_killed_process_leaves_is_gone_on_with(self, tmp_path: Path) -> None:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.exchange.worker", str(tmp_path)), cwd=ROOT, stdout=asyncio.subprocess.PIPE

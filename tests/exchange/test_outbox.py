@@ -24,7 +24,6 @@ from insession.exchange.outcomes import Outcome
 from .desks import SESSION, Counting, Line, echo, received, saved_in, serving
 
 
-@pytest.mark.requirement("W6", "W8")
 class TestLine:
     async def test_answers_wait_for_the_line_in_the_order_of_their_deadlines(self, tmp_path: Path) -> None:
         line = Line()
@@ -96,7 +95,7 @@ class TestLine:
             assert [event.file_id for event in line.of(What.ACKNOWLEDGED)] == ["left"]
         assert line.answers() == {"left": ["answer to left"], "stayed": ["answer to stayed"]}
 
-    @pytest.mark.requirement("R34", "W7")
+    @pytest.mark.requirement("R34")
     async def test_a_refusal_is_told_with_its_reason(self, tmp_path: Path) -> None:
         async with serving(tmp_path, echo, line=Line(acknowledges=False)) as (desk, line):
             await desk.take_in(received("f"))
