@@ -65,7 +65,10 @@ class TestBeginning:
 
     @pytest.mark.requirement("R5")
     async def test_a_token_that_is_not_taken_ends_the_session_and_nobody_dials_again(self, tmp_path: Path) -> None:
-        async with platform(tokens=("another",)) as double, serving(double, tmp_path) as (session, heard):
+        async with (
+            platform(tokens=("another",)) as double,
+            serving(double, tmp_path, join_timeout=30.0) as (session, heard),
+        ):
             with pytest.raises(AuthRefused, match="the token is not known") as raised:
                 await session.start(OPTIONS)
             assert TOKEN not in str(raised.value)
@@ -92,7 +95,8 @@ class TestBeginning:
             async with serving(double, tmp_path / "a") as (first, heard):
                 await first.start(OPTIONS)
                 await heard.until(lambda: heard.of(What.ACKNOWLEDGED))
-            async with serving(double, tmp_path / "b") as (session, heard):
+            wait = 30.0 if joins else 0.15
+            async with serving(double, tmp_path / "b", join_timeout=wait) as (session, heard):
                 await session.start(OPTIONS)
                 assert heard.of(What.JOINED)
                 assert not heard.of(What.STARTED)

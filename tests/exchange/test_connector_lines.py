@@ -149,8 +149,9 @@ class TestLines:
     async def test_a_session_outlives_its_lines(self, tmp_path: Path, way: Drop, resend: str) -> None:
         # What is unknown is waited for by the platform until its patience ends: one loss is enough there.
         faults = PlatformFaults(drop_every=4 if resend == "always" else 7, drops=(way,), duplicate_every=5)
-        async with platform(faults, count=12, interval=0.02, patience=3.0) as double:
-            async with serving(double, tmp_path, resend=resend) as (session, heard):
+        patience = 30.0 if resend == "always" else 3.0
+        async with platform(faults, count=12, interval=0.02, patience=patience) as double:
+            async with serving(double, tmp_path, resend=resend, join_timeout=0.5) as (session, heard):
                 outcome = await session.run(OPTIONS)
                 unknown = {event.file_id for event in heard.of(What.UNKNOWN)}
             counters = double.counters()
