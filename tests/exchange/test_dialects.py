@@ -82,7 +82,9 @@ def test_ids_are_echoed_as_they_came(session_id: int | str, file_id: int | str) 
     assert [type(said.payload[name]) for name in ("sessionId", "fileId")] == [type(session_id), type(file_id)]
 
 
-@pytest.mark.parametrize("file_id", ["", True, 1.5, ["a"], "x" * 70_000], ids=["empty", "bool", "float", "list", "long"])
+@pytest.mark.parametrize(
+    "file_id", ["", True, 1.5, ["a"], "x" * 70_000], ids=["empty", "bool", "float", "list", "long"]
+)
 def test_what_is_no_id_is_refused(file_id: object) -> None:
     with pytest.raises(ValidationError, match="fileId"):
         came(FILE | {"fileId": file_id})
