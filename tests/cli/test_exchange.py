@@ -16,8 +16,9 @@ import pytest
 from insession.exchange.outcomes import EXIT_CODES
 from insession.exchange.settings import ExchangeSettings, variable
 from insession.testing.platform import PlatformDouble, PlatformFaults, PlatformRules
-from tests.programs import ROOT, insession
+from tests.programs import ROOT
 
+from .conftest import Run
 from .exchanging import TOKEN, Project, answered, ended, lines
 from .terminal import CTRL_C, on_terminal
 
@@ -32,8 +33,8 @@ def platform() -> Iterator[Platform]:
     made: list[PlatformDouble] = []
 
     def make(*, faults: PlatformFaults | None = None, **rules: Any) -> PlatformDouble:
-        rules = {"count": 5, "interval": 0.05, "patience": 20.0, "tokens": (TOKEN,)} | rules
-        made.append(PlatformDouble(rules=PlatformRules(**rules), faults=faults).start())
+        usual: dict[str, Any] = {"count": 5, "interval": 0.05, "patience": 20.0, "tokens": (TOKEN,)}
+        made.append(PlatformDouble(rules=PlatformRules(**usual | rules), faults=faults).start())
         return made[-1]
 
     yield make
@@ -150,7 +151,7 @@ class TestOutcomes:
         report = lines(done.stdout)[-1]
         assert (done.returncode, report["outcome"]) == (15, "finish"), done.stderr
         assert {file["state"] for file in report["files"]} == {"failed"}
-        assert "no model" in report["files"][0]["message"]
+        assert "ValueError" in report["files"][0]["message"]
 
 
 @pytest.mark.requirement("R15", "R31")
@@ -192,8 +193,7 @@ def test_abort_where_nobody_serves(tmp_path: Path, platform: Platform) -> None:
         answered(double, 2)
         process.kill()
         ended(process)
-    # It was served until a moment ago; who looks too early is told so.
-    assert until_free(project)
+    # It seems to be served until its lease has run out: that is seen, and not waited for longer.
     aborted = project.run("abort", "--json")
     assert aborted.returncode == 0, aborted.stderr
     assert lines(aborted.stdout)[0]["totals"]["files"] >= 2
@@ -298,9 +298,10 @@ class TestCheck:
 
 @pytest.mark.requirement("R4", "R39")
 @pytest.mark.parametrize("command", ["check", "start", "reconnect", "abort", "status"])
-def test_without_token_or_host(tmp_path: Path, command: str) -> None:
+def test_without_token_or_host(tmp_path: Path, inside: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("TOKEN=\nHOST=\n")
-    done = insession("exchange", command, cwd=tmp_path)
+    done = inside("exchange", command)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "TOKEN, the participant's token from your account on the platform" in done.stderr
     assert "HOST" in done.stderr
@@ -320,14 +321,19 @@ def test_without_token_or_host(tmp_path: Path, command: str) -> None:
         (("strat",), "start"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    done = Project(tmp_path, "http://127.0.0.1:9").run(*arguments)
+def test_what_cannot_be_is_one_sentence(
+    tmp_path: Path, inside: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(Project(tmp_path, "http://127.0.0.1:9").folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = inside("exchange", *arguments)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert says in done.stderr
 
 
-def test_status_of_nothing(tmp_path: Path) -> None:
-    done = Project(tmp_path, "http://127.0.0.1:9").run("status")
+def test_status_of_nothing(tmp_path: Path, inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Project(tmp_path, "http://127.0.0.1:9").folder)
+    done = inside("exchange", "status")
     assert (done.returncode, "knows of no such session" in done.stderr) == (3, True)
 
 
@@ -367,9 +373,3 @@ def until(holds: Callable[[], bool], patience: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def until_free(project: Project) -> bool:
-    """Wait until nobody seems to serve the session."""
-    until(lambda: not lines(project.run("status", "--json").stdout)[0]["served"])
-    return True
