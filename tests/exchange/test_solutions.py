@@ -47,7 +47,7 @@ async def gone(pid: int) -> None:
 
 async def written(path: Path) -> str:
     async with asyncio.timeout(PATIENCE):
-        while not (path.exists() and path.read_text()):  # noqa: ASYNC240
+        while not (path.exists() and path.read_text()):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.01)
         return path.read_text()  # noqa: ASYNC240
 
@@ -110,7 +110,6 @@ class TestFunctions:
 
 
 @pytest.mark.processes
-@pytest.mark.requirement("W9")
 class TestProcesses:
     async def test_a_function_runs_in_another_process_which_is_used_again(self, tmp_path: Path) -> None:
         solver = solver_of("tests.exchange.solving:where", isolation="process")
@@ -173,7 +172,6 @@ class TestNames:
 
 
 class TestDocumented:
-    @pytest.mark.requirement("W26")
     async def test_a_class_is_made_for_each_file(self, tmp_path: Path) -> None:
         solver = solver_of(solving.Documented)
         answers = await asyncio.gather(*(solver.solve(saved(tmp_path, f"f{n}"), float(n)) for n in range(5)))
@@ -182,7 +180,6 @@ class TestDocumented:
     async def test_one_with_execute_alone_runs_in_a_thread(self, tmp_path: Path) -> None:
         assert await solver_of(solving.Blocking).solve(saved(tmp_path), None) == "f in insession-solution"
 
-    @pytest.mark.requirement("W26")
     async def test_an_object_is_copied_for_each_file(self, tmp_path: Path) -> None:
         class Shared:
             epicrisis: Epicrisis
@@ -299,15 +296,15 @@ class TestOutputFolder:
         tasks = [asyncio.create_task(folder.solve(epicrisis, None)) for epicrisis in (one, other)]
         output = tmp_path / "files" / "sessions" / "1" / "output"
         async with asyncio.timeout(PATIENCE):
-            while not output.exists():  # noqa: ASYNC110, ASYNC240
+            while not output.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        (output / "unasked.json").write_text("{}")  # noqa: ASYNC240
-        (output / "one.json").write_text('[{"code": ')  # noqa: ASYNC240 - half of it
-        (output / f"{other.path_to_xml.stem}.json").write_text(' {"a": 1}\n')  # noqa: ASYNC240
+        (output / "unasked.json").write_text("{}")
+        (output / "one.json").write_text('[{"code": ')
+        (output / f"{other.path_to_xml.stem}.json").write_text(' {"a": 1}\n')
         async with asyncio.timeout(PATIENCE):
             assert await tasks[1] == '{"a": 1}'
             assert not tasks[0].done()
-            (output / "one.json").write_text('[{"code": 1}]')  # noqa: ASYNC240
+            (output / "one.json").write_text('[{"code": 1}]')
             assert await tasks[0] == '[{"code": 1}]'
         await folder.close()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
+
+from insession.errors import InvalidInput
 
 from .cases import Case
 from .contracts import Received, What
@@ -41,10 +44,16 @@ class Intake:
             await self._save(case, content)
         except (ExchangeError, OSError) as error:
             problem = f"it could not be saved: {error.strerror}" if isinstance(error, OSError) else str(error)
-            await served.held.put(replace(entry, state=FileState.FAILED, message=problem))
+            with suppress(InvalidInput):
+                await served.held.put(replace(entry, state=FileState.FAILED, message=problem))
             served.tell(What.FAILED, file.file_id, problem)
             return False
-        await served.write(case, replace(entry, size=len(content)))
+        try:
+            await served.write(case, replace(entry, size=len(content)))
+        except InvalidInput as error:
+            # An id with half a character in it, or a number that no store keeps: it could not be told from another.
+            served.tell(What.REPORTED, message=f"a file was saved and is not answered: {error}", name=case.name)
+            return False
         served.cases.keep(case, content)
         served.tell(What.SAVED, file.file_id, size=len(content))
         return True
