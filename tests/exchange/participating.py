@@ -16,8 +16,7 @@ from insession.exchange.contracts import ExchangeEvent, What
 from insession.exchange.options import SessionStarterOptions
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
-
-from . import solving
+from tests.exchange import failing
 
 
 def say(*words: object) -> None:
@@ -27,12 +26,12 @@ def say(*words: object) -> None:
 def tell(event: ExchangeEvent) -> None:
     """Only what is rare: a line for each file would be most of the work."""
     if event.what in {What.UNKNOWN, What.FAILED, What.FALLBACK, What.REFUSED, What.JOINED, What.STARTED}:
-        say(event.what.value, event.file_id if event.file_id is not None else event.session_id)
+        say(event.what.value, event.file_id if event.file_id is not None else event.session_id, event.message)
 
 
 async def participate(verb: str, options: dict[str, Any]) -> None:
-    policy = Policy(**options.pop("policy", {}), fallback=solving.fallback)
-    solution, isolation = options.pop("solution", "tests.exchange.solving:steady"), options.pop("isolation", "auto")
+    policy = Policy(**options.pop("policy", {}), fallback=failing.fallback)
+    solution, isolation = options.pop("solution", "tests.exchange.failing:steady"), options.pop("isolation", "auto")
     settings = ExchangeSettings(**options)
     async with Session(settings, solution=solution, isolation=isolation, policy=policy, on_event=tell) as session:
         if verb == "start":

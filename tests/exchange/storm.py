@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from insession.exchange.files import SessionFiles
+from insession.exchange.holding import exchange_engine
+from insession.exchange.looking import newest, see
 from insession.exchange.names import safe_name
 from insession.testing.platform import Counters, FileCount, PlatformDouble, PlatformFaults, PlatformRules
+from insession.testing.platform.rules import FileId
 from insession.testing.platform.watching import Watched
 from tests.processes.running import Worker
 
-from .solving import right, spoilt
+from .failing import right
 
 MODULE = "tests.exchange.participating"
 PING = {"ping_interval": 1, "ping_timeout": 1.0}
@@ -41,39 +45,43 @@ class Seen:
     """What was seen from both sides."""
 
     counters: Counters
-    told: list[list[str]]
-    """What the participants said, one after another."""
-
-    def ids(self, what: str) -> set[str]:
-        """The files of which it was said."""
-        return {line[1] for line in self.told if line[0] == what}
+    states: Mapping[FileId, str]
+    """What the journal says of each file at the end."""
 
 
 async def storm(
-    root: Path, *, files: int, drop_every: int, kills: Sequence[int], resend: str = "always", **options: Any
+    root: Path, *, files: int, drop_every: int, kills: Sequence[int], patience: float = 40, **options: Any
 ) -> Seen:
-    """Serve a session through it; the process is killed each time that so many files are answered."""
-    rules = PlatformRules(count=files, interval=0.01, patience=40, **PING)
+    """Serve a session through it; the process is killed each time that results of so many files have come."""
+    rules = PlatformRules(count=files, interval=0.01, patience=patience, **PING)
     faults = PlatformFaults(drop_every=drop_every, duplicate_every=13, swap_every=17, foreign_every=50)
-    told: list[list[str]] = []
     async with PlatformDouble(rules=rules, faults=faults) as platform:
-        given = settings(platform, root, resend=resend, **options)
+        given = settings(platform, root, **options)
         for kill in kills:
-            told += await _killed_at(kill, platform, given)
+            await _killed_at(kill, platform, given)
         async with Worker(*_role(platform, given), module=MODULE) as worker:
-            told += await worker.rest()
-        return Seen(platform.counters(), told)
+            await worker.rest()
+        return Seen(platform.counters(), await states(given["store"]))
+
+
+async def states(store: str, participant: str = "participant") -> dict[FileId, str]:
+    """What the journal of the newest session says of its files."""
+    async with exchange_engine(store) as engine:
+        session = await newest(engine, participant)
+        assert session is not None
+        return {file.id: file.state for file in (await see(session)).report.files.values()}
 
 
 def _role(platform: PlatformDouble, given: dict[str, Any]) -> tuple[str, str]:
     return ("reconnect" if platform.counters().starts else "start"), json.dumps(given)
 
 
-async def _killed_at(answered: int, platform: PlatformDouble, given: dict[str, Any]) -> list[list[str]]:
+async def _killed_at(results: int, platform: PlatformDouble, given: dict[str, Any]) -> None:
     async with Worker(*_role(platform, given), module=MODULE) as worker:
-        await asyncio.to_thread(platform.wait_until, lambda counters: counters.answered >= answered, 60)
+        await asyncio.to_thread(
+            platform.wait_until, lambda counters: counters.results >= results or bool(counters.closed), 60
+        )
         worker.kill()
-        return await worker.rest()
 
 
 def judge_inputs(counters: Counters, root: Path) -> None:
@@ -90,20 +98,21 @@ def judge_answers(seen: Seen) -> Counter[str]:
     """Every file has exactly one answer, and it is its own; how many have a solution's, and how many a fallback."""
     assert seen.counters.violations == []
     sorts: Counter[str] = Counter()
-    for place, file in enumerate(seen.counters.files, 1):
-        if str(file.id) in seen.ids("unknown"):
+    for file in seen.counters.files:
+        state = seen.states[file.id]
+        if state == "unknown":
             assert file.results <= 1, "it went again, though that was never to be"
             sorts["unknown"] += 1
             continue
+        assert state == "acknowledged"
         assert file.answers == 1, f"{file.id} has {file.answers} answers"
         assert file.equal, f"{file.id} was answered with different bytes"
-        sorts[_sort(file, place)] += 1
+        sorts[_sort(file)] += 1
     return sorts
 
 
-def _sort(file: FileCount, place: int) -> str:
+def _sort(file: FileCount) -> str:
     if file.answer == right(file.sha256):
-        assert not spoilt(place)
         return "solved"
     assert file.answer is not None
     assert json.loads(file.answer) == [{"instead": file.id}], f"{file.id} has the answer of another file"
@@ -111,6 +120,4 @@ def _sort(file: FileCount, place: int) -> str:
 
 
 def _sha256(path: Path) -> str:
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()
