@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,6 +15,7 @@ from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 from insession.kernel.ids import check_text
 
+from .aborting import when_asked
 from .answering import Answering, Policy, encoded
 from .cases import Case, Waiting, epicrisis_of
 from .contracts import Id, Received, Serving, What
@@ -158,6 +160,11 @@ class Desk:
     async def last(self) -> Id | None:
         """See `WorkDesk.last`."""
         return await last_session(await self._engine(), self._participant)
+
+    async def attend(self, abort: Callable[[str], Awaitable[None]]) -> None:
+        """While a session is served: have it aborted when another process asks for that (`aborting.ask`)."""
+        if self._served is not None:
+            await when_asked(self._served.held.session, abort)
 
     async def answer(self, file_id: Id, answer: object) -> None:
         """Answer a file by hand, also one that failed. It is journaled and sent like a solution's.

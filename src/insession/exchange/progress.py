@@ -130,7 +130,8 @@ def counts(report: Report) -> Text:
 
 
 def _row(file: FileReport) -> list[Text]:
-    took = "" if file.sent is None or file.received is None else f"{file.sent - file.received:.1f} s"
+    answered = file.solved if file.sent is None else file.sent
+    took = "" if answered is None or file.received is None else f"{answered - file.received:.1f} s"
     remark = "; ".join([*(["fallback"] if file.fallback else []), *([file.message] if file.message else [])])
     return [
         Text(_short(file.id)),

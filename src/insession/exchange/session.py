@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
+from insession.errors import InsessionError
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 
 from .answering import Policy
+from .choosing import chosen_solution
 from .connector.factory import SessionConnectorFactory
 from .connector.session_connector_abstract import SessionConnectorAbstract
 from .contracts import ExchangeEvent, Id, WireMessage, WorkDesk
+from .debuglog import SessionLog
 from .desk import Desk
 from .dialects import Dialect, Dialect2021, Dialect2023
 from .errors import SessionNotStarted, SessionServed
 from .options import ContestStarterOptions, SessionStarterOptions, StarterOptions
 from .outcomes import Outcome
 from .settings import ExchangeSettings
-from .solutions import Isolation, OutputFolder
+from .solutions import Isolation
 
 logger: Final = logging.getLogger("insession.exchange")
 OnEvent = Callable[[ExchangeEvent], object]
@@ -52,6 +56,7 @@ class Session:
         on_event: Called with each `ExchangeEvent`, on the loop's thread.
         on_wire: Called with each `WireMessage`, which has contents in it.
         ssl_context: By what the platform's certificate is verified.
+        debug_stream: Where debug mode shows its records; None: standard output.
         given: Settings by name, in the place of those that would be read.
     """
 
@@ -67,6 +72,7 @@ class Session:
         on_event: OnEvent | Iterable[OnEvent] = (),
         on_wire: OnWire | Iterable[OnWire] = (),
         ssl_context: ssl.SSLContext | None = None,
+        debug_stream: TextIO | None = None,
         **given: Any,
     ) -> None:
         self.ssl_context: ssl.SSLContext | None = ssl_context
@@ -83,6 +89,9 @@ class Session:
         self._connector: SessionConnectorAbstract | None = None
         self._options: StarterOptions | None = None
         self._opened: AsyncExitStack | None = None
+        self._debug_stream: TextIO | None = debug_stream
+        self._log: SessionLog | None = None
+        self._attending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -97,6 +106,10 @@ class Session:
         """Stop serving if it is served, and close what was opened. The session at the platform is left as it is."""
         connector, self._connector = self._connector, None
         opened, self._opened = self._opened, None
+        if self._attending is not None:
+            self._attending.cancel()
+            await asyncio.wait({self._attending})
+            self._attending = None
         try:
             if connector is not None:
                 await connector.stop()
@@ -152,10 +165,13 @@ class Session:
             options = SessionStarterOptions() if self.dialect.name == "2021" else ContestStarterOptions()
         self._options = options
         await connector.start(options)
+        self._attend(connector)
 
     async def reconnect(self) -> None:
         """Join the active session, from a new process too: what was not answered is answered."""
-        await (await self._made()).reconnect()
+        connector = await self._made()
+        await connector.reconnect()
+        self._attend(connector)
 
     async def abort(self, message: str = "") -> None:
         """Abort the session: the one that is served here, or the active one."""
@@ -183,13 +199,23 @@ class Session:
 
     def tell(self, event: ExchangeEvent) -> None:
         """Tell whoever wants to know what happened; what they raise is logged and reaches nobody else."""
+        if self._log is not None:
+            self._log.tell(event)
         for hear in self._on_event:
             _told(hear, event)
 
     def wire(self, message: WireMessage) -> None:
         """Tell whoever wants to see what goes over the wire."""
+        if self._log is not None:
+            self._log.wire(message)
         for hear in self._on_wire:
             _told(hear, message)
+
+    def _attend(self, connector: SessionConnectorAbstract) -> None:
+        """Abort when another process asks for that, see `insession.exchange.aborting`."""
+        if isinstance(self._desk, Desk):
+            work = _attended(self._desk, connector)
+            self._attending = asyncio.create_task(work, name="insession exchange aborts")
 
     def _serving(self) -> SessionConnectorAbstract:
         if self._connector is None:
@@ -209,6 +235,10 @@ class Session:
             return
         settings = self.settings
         async with AsyncExitStack() as stack:
+            # Before anything else: what fails from here on is in the log of this session.
+            self._log = SessionLog(settings, stream=self._debug_stream)
+            stack.push_async_callback(asyncio.to_thread, self._log.close)
+            await asyncio.to_thread(self._log.open)
             stack.push_async_callback(self.dialect.close)
             if self._desk is None:
                 desk = await stack.enter_async_context(self._desk_of(settings))
@@ -220,17 +250,14 @@ class Session:
         self._desk = None
 
     def _desk_of(self, settings: ExchangeSettings) -> Desk:
-        solution = self._solution
-        if solution is None:
-            folder = OutputFolder(interval=settings.check_directory_answer_delay)
-            solution = folder if settings.check_directory_answer else settings.solution
+        solution = chosen_solution(settings) if self._solution is None else self._solution
         return Desk(
             self._engine if self._engine is not None else settings.store,
             solution,
             participant=settings.token.get_secret_value(),
             root=settings.root,
             isolation=self._isolation,
-            policy=self._policy or _policy_of(settings),
+            policy=self._policy or policy_of(settings),
             about={"host": settings.host},
         )
 
@@ -238,7 +265,8 @@ class Session:
         return f"<Session {self.id!r}>"
 
 
-def _policy_of(settings: ExchangeSettings) -> Policy:
+def policy_of(settings: ExchangeSettings) -> Policy:
+    """How files are worked on, as the settings say."""
     return Policy(
         concurrency=settings.concurrency,
         timeout=settings.file_timeout,
@@ -257,6 +285,13 @@ def _dialect_of(settings: ExchangeSettings) -> Dialect:
         seconds=settings.download_timeout,
         tls_verify=settings.tls_verify,
     )
+
+
+async def _attended(desk: Desk, connector: SessionConnectorAbstract) -> None:
+    try:
+        await desk.attend(connector.abort)
+    except InsessionError as error:
+        logger.warning("an abort from elsewhere is not heard any more: %s", error)
 
 
 def _told(hear: Callable[[Any], object], what: ExchangeEvent | WireMessage) -> None:

@@ -7,16 +7,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from insession.cli.app import app
 from insession.cli.call import ALONE, Call, command
-from insession.cli.codes import ERROR, OK, Usage, tell
+from insession.cli.codes import ERROR, OK, Usage
 from insession.errors import InvalidInput
 from insession.exchange.options import ContestStarterOptions, SessionStarterOptions, StarterOptions
-from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
 from insession.exchange.solutions import Isolation
 
+from . import group
 from .codes import EPILOG
 from .options import (
     Concurrency,
@@ -38,15 +37,6 @@ from .preflight import Preflight
 from .serving import serve
 from .solving import solver_from
 
-group: Final = typer.Typer(
-    name="exchange",
-    no_args_is_help=True,
-    help="Exchange sessions: a platform sends files, each is answered before its deadline.",
-    epilog=EPILOG,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(group)
 _OF_2021: Final = ("type", "dataset", "language")
 _OF_2023: Final = ("contest", "stage", "session_type", "nosology")
 
@@ -94,7 +84,7 @@ async def check(
 async def start(
     call: Call,
     *,
-    type: Annotated[  # noqa: A002 - the document's own option
+    type: Annotated[
         str | None, typer.Option("--type", "-t", help="2021: algorithmic (default), technical or final.")
     ] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-ds", help="2021: train (default) or test.")] = None,

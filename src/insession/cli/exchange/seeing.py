@@ -13,7 +13,6 @@ from insession.cli import tables
 from insession.cli.call import ALONE, Call, command
 from insession.cli.codes import ERROR, NOT_FOUND, OK, tell
 from insession.exchange.aborting import ask
-from insession.exchange.answering import Policy
 from insession.exchange.errors import ExchangeError
 from insession.exchange.holding import exchange_engine
 from insession.exchange.looking import Seen, is_served, newest, see
@@ -21,11 +20,11 @@ from insession.exchange.progress import counts, line, summary
 from insession.exchange.recording import Recording
 from insession.exchange.replay import Replay, replay
 from insession.exchange.report import Report
+from insession.exchange.session import Session, policy_of
 from insession.exchange.settings import ExchangeSettings
 
+from . import group
 from .codes import EPILOG, of_error
-from .commands import group
-from .making import policy_of, session_of
 from .options import (
     Concurrency,
     Dialect,
@@ -69,7 +68,9 @@ async def status(
 async def abort(
     call: Call,
     *,
-    message: Annotated[str, typer.Option("--message", help="What the platform is told.")] = "aborted by the participant",
+    message: Annotated[
+        str, typer.Option("--message", help="What the platform is told.")
+    ] = "aborted by the participant",
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait for the process that serves it (60).")
     ] = 60.0,
@@ -139,10 +140,9 @@ async def _aborted(settings: ExchangeSettings, message: str, wait: float) -> Rep
     participant = settings.token.get_secret_value()
     async with exchange_engine(settings.store) as engine:
         session = await newest(engine, participant, live=True)
-        if session is not None and await is_served(session):
-            await ask(session, message, wait)
+        if session is not None and await is_served(session) and await ask(session, message, wait):
             return (await see(session)).report
-    async with session_of(settings.but(only_save=True), None) as joined:
+    async with Session(settings.but(only_save=True)) as joined:
         await joined.abort(message)
     async with exchange_engine(settings.store) as engine:
         session = await newest(engine, participant)
@@ -159,7 +159,7 @@ def _facts(seen: Seen) -> list[tuple[str, Any]]:
     state = "served now" if seen.served else "not over, and served by nobody: reconnect goes on with it"
     if not seen.live and not seen.served:
         state = report.outcome.value if report.outcome else "over"
-    facts = [("session", str(report.session_id)), ("state", state)]
+    facts: list[tuple[str, Any]] = [("session", str(report.session_id)), ("state", state)]
     facts += [(name, tables.plain(str(seen.data[name]))) for name in ("host", "dialect") if seen.data.get(name)]
     if parameters := seen.data.get("parameters"):
         facts.append(("parameters", tables.plain(msgspec.json.encode(parameters).decode())))

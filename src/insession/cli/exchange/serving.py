@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from insession.cli.call import Call
 from insession.cli.codes import tell
 from insession.errors import InsessionError
 from insession.exchange.debuglog import NAME
-from insession.exchange.errors import ExchangeError
+from insession.exchange.errors import AuthRefused, ExchangeError, SessionTimedOut, StartSessionError
 from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
 from insession.exchange.solutions import Solver
 
 from .codes import of_error, of_report
-from .making import session_of
 from .stopping import Stop, stopping
 from .watching import Watching
 
@@ -52,12 +53,12 @@ async def serve(
         total: How many files were asked for.
         again: The command that goes on with it, for the last line.
     """
-    # What is said of a session here is said by `Watching`.
-    logging.getLogger(NAME).propagate = False
+    logger = logging.getLogger(NAME)
+    before, logger.propagate = logger.propagate, False  # what is said of a session here is said by `Watching`
     watching = Watching(call.display, settings, record=record, report=report, total=total)
     try:
         with watching:
-            outcome = await _served(settings, solver, begin, watching, as_json=call.display.as_json)
+            outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
     except ExchangeError as error:
         watching.report.outcome = watching.report.outcome or _outcome_of(error)
         _end(watching, again)
@@ -65,22 +66,38 @@ async def serve(
     except InsessionError:
         _end(watching, again)
         raise
+    finally:
+        logger.propagate = before
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
 
 
 async def _served(
-    settings: ExchangeSettings, solver: Solver | None, begin: Begin, watching: Watching, *, as_json: bool
+    settings: ExchangeSettings,
+    solver: Solver | None,
+    begin: Begin,
+    watching: Watching,
+    again: list[str],
+    *,
+    as_json: bool,
 ) -> Outcome:
-    async with stopping() as stop, session_of(settings, solver, watching, as_json=as_json) as session:
+    session = Session(
+        settings,
+        solution=solver,
+        on_event=watching.tell,
+        on_wire=watching.wire,
+        # Standard output is for the events and the report then.
+        debug_stream=sys.stderr if as_json else None,
+    )
+    async with stopping() as stop, session:
         serving = asyncio.ensure_future(_whole(session, begin))
         asked = asyncio.ensure_future(stop.asked.wait())
         try:
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 return serving.result()
-            return await _stopped(session, serving, settings, stop)
+            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again))
         finally:
             for task in (serving, asked):
                 task.cancel()
@@ -93,31 +110,48 @@ async def _whole(session: Session, begin: Begin) -> Outcome:
 
 
 async def _stopped(
-    session: Session, serving: asyncio.Future[Outcome], settings: ExchangeSettings, stop: Stop
+    session: Session,
+    serving: asyncio.Future[Outcome],
+    settings: ExchangeSettings,
+    stop: Stop,
+    leave: Callable[[], None],
 ) -> Outcome:
+    """End in good order, within the stated time; at the second signal at once."""
     tell(f"{stop.said}: finishing what is in hand, at most {settings.drain_timeout:g} s; once more stops at once")
+    ending = asyncio.ensure_future(_ended(session, serving))
+    again = asyncio.ensure_future(stop.again.wait())
+    longest = settings.drain_timeout + settings.flush_timeout + _HAND_OVER
+    done, _ = await asyncio.wait({ending, again}, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+    if ending in done:
+        again.cancel()
+        return ending.result()
+    leave()
+    return Outcome.STOPPED
+
+
+async def _ended(session: Session, serving: asyncio.Future[Outcome]) -> Outcome:
     try:
-        async with asyncio.timeout(settings.drain_timeout + settings.flush_timeout + _HAND_OVER):
-            await session.stop()
-            # The session may have ended meanwhile, and then says how.
-            return await serving
-    except (TimeoutError, ExchangeError):
+        await session.stop()
+        # The session may have ended meanwhile, and then says how.
+        return await serving
+    except (ExchangeError, asyncio.CancelledError):
         return Outcome.STOPPED
-    except asyncio.CancelledError:
-        if not stop.twice:
-            raise
-        return Outcome.STOPPED
+
+
+def _leave(watching: Watching, again: list[str]) -> None:
+    """End the process. Whatever hangs is not waited for: the journal holds what it holds at each moment."""
+    watching.__exit__(None, None, None)
+    watching.report.outcome = Outcome.STOPPED
+    _end(watching, again)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Outcome.STOPPED.exit_code)
 
 
 def _outcome_of(error: ExchangeError) -> Outcome | None:
-    from insession.exchange.errors import AuthRefused, SessionTimedOut, StartSessionError
-
-    kinds: dict[Any, Outcome] = {
-        AuthRefused: Outcome.REFUSED,
-        StartSessionError: Outcome.REFUSED,
-        SessionTimedOut: Outcome.LOST,
-    }
-    return next((outcome for kind, outcome in kinds.items() if isinstance(error, kind)), None)
+    if isinstance(error, AuthRefused | StartSessionError):
+        return Outcome.REFUSED
+    return Outcome.LOST if isinstance(error, SessionTimedOut) else None
 
 
 def _end(watching: Watching, again: list[str]) -> None:

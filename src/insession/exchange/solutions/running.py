@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import inspect
 import math
+import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -24,6 +26,8 @@ from .calls import Call, DocumentedCall
 
 _Calls = Call | DocumentedCall
 _THREAD: Final = "insession-solution"
+_WATCH: Final = "insession-parent"
+_LOOK: Final = 1.0
 
 
 class InLoop:
@@ -137,4 +141,16 @@ async def _awaited(answer: Any) -> Any:
 def _in_worker(call: _Calls, epicrisis: Epicrisis, timeout: float | None) -> Any:
     # A Ctrl-C in a terminal goes to every process there; the work in hand is the desk's to finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not any(thread.name == _WATCH for thread in threading.enumerate()):
+        threading.Thread(target=_end_with, args=(os.getppid(),), name=_WATCH, daemon=True).start()
     return _called(call, epicrisis, timeout)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: one that was killed ends none of its workers, and a solution may hang.
+
+    Where there is no other parent to be given to (Windows) nothing is noticed.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)

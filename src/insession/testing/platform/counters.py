@@ -38,6 +38,11 @@ class FileCount(msgspec.Struct, kw_only=True):
     """and when its first result came."""
 
     @property
+    def results(self) -> int:
+        """Results of it that came, whatever was said to them."""
+        return self.answers + self.repeats + max(0, self.refused - self.repeats)
+
+    @property
     def delay(self) -> float | None:
         """Seconds from the first event to the first result."""
         if self.sent_at is None or self.answered_at is None:
