@@ -11,7 +11,9 @@ from typing import Any
 from insession.exchange.answering import Policy
 from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Resend, Serving, What
 from insession.exchange.desk import Desk
+from insession.exchange.epicrisis import Epicrisis
 from insession.exchange.errors import NotConnectedError
+from insession.exchange.files import SessionFiles
 from insession.exchange.outcomes import Outcome
 
 SESSION = 17
@@ -104,3 +106,39 @@ async def serving(
         await line.again()
         yield desk, line
         await desk.close(outcome)
+
+
+async def echo(epicrisis: Epicrisis) -> str:
+    return f"answer to {epicrisis.id}"
+
+
+class Counting:
+    """A solution that waits until it is let go, and knows how many of it run at once."""
+
+    def __init__(self) -> None:
+        self.order: list[object] = []
+        self.running = 0
+        self.most = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self, epicrisis: Epicrisis) -> str:
+        self.order.append(epicrisis.id)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.go.wait()
+        finally:
+            self.running -= 1
+        return f"answer to {epicrisis.id}"
+
+
+def input_of(root: Path, name: str) -> Path:
+    return SessionFiles(root, SESSION).received(name)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def saved_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*.xml")}

@@ -16,13 +16,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from insession.errors import InvalidInput
-from insession.exchange import saving
 from insession.exchange.dto import SessionFileDto, SessionFileSendDto
 from insession.exchange.epicrisis import Epicrisis, EpicrisisFactory
 from insession.exchange.errors import EmptyError, FileIsExistError, NotHasRequiredFieldError, ValidationError
 from insession.exchange.files import File, FileFactory, SessionFiles, content_bytes
 from insession.exchange.names import LONGEST, id_of_name, id_text, safe_name
-from insession.exchange.saving import Saver, clean, write_file
+from insession.exchange.saving import PART, Saver, clean, write_file
 
 ANY_TEXT = st.text(st.characters(), max_size=200)
 HOSTILE = ["../../../../evil", "..", ".", "", "/etc/passwd", "a\0b", "a/b", "a\\b", "~", "%2E", "\ud800", "x" * 10_000]
@@ -127,7 +126,7 @@ class TestSaving:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls: list[str] = []
-        names = {"fsync": os.fsync, "replace": os.replace}
+        names: dict[str, Any] = {"fsync": os.fsync, "replace": os.replace}
 
         def noting(name: str) -> Any:
             def call(*arguments: Any) -> Any:
@@ -140,7 +139,7 @@ class TestSaving:
             return call
 
         for name in names:
-            monkeypatch.setattr(saving.os, name, noting(name))
+            monkeypatch.setattr(f"insession.exchange.saving.os.{name}", noting(name))
         saver = Saver()
         await saver.save(tmp_path / "a.xml", b"content")
         await saver.close()
@@ -164,7 +163,7 @@ class TestSaving:
             held.wait(30)
             real(descriptor)
 
-        monkeypatch.setattr(saving.os, "fsync", slow)
+        monkeypatch.setattr("insession.exchange.saving.os.fsync", slow)
         saver = Saver()
         save = asyncio.create_task(saver.save(tmp_path / "a", b"x"))
         for _ in range(100):
@@ -175,7 +174,7 @@ class TestSaving:
         await saver.close()
 
     async def test_what_a_dead_writer_left_is_cleaned_away(self, tmp_path: Path) -> None:
-        (tmp_path / f".1-1{saving.PART}").write_bytes(b"half")
+        (tmp_path / f".1-1{PART}").write_bytes(b"half")
         (tmp_path / "whole.xml").write_bytes(b"whole")
         clean(tmp_path)
         assert names_in(tmp_path) == ["whole.xml"]
@@ -247,11 +246,11 @@ class TestEpicrisis:
 
     def test_its_file_is_set_once(self, tmp_path: Path) -> None:
         epicrisis = Epicrisis(SessionFileDto(file_id="f", content="x"), root=tmp_path)
-        assert epicrisis.file is None
+        assert epicrisis.copy().file is None
         epicrisis.file = File(tmp_path / "a")
         with pytest.raises(FileIsExistError):
             epicrisis.file = File(tmp_path / "b")
-        assert epicrisis.file.path.name == "a"
+        assert repr(epicrisis.file) == "<File a>"
         assert epicrisis.copy().file is None
 
     @pytest.mark.requirement("R25", "R26")

@@ -110,7 +110,6 @@ class TestFunctions:
 
 
 @pytest.mark.processes
-@pytest.mark.requirement("W9")
 class TestProcesses:
     async def test_a_function_runs_in_another_process_which_is_used_again(self, tmp_path: Path) -> None:
         solver = solver_of("tests.exchange.solving:where", isolation="process")
@@ -173,7 +172,6 @@ class TestNames:
 
 
 class TestDocumented:
-    @pytest.mark.requirement("W26")
     async def test_a_class_is_made_for_each_file(self, tmp_path: Path) -> None:
         solver = solver_of(solving.Documented)
         answers = await asyncio.gather(*(solver.solve(saved(tmp_path, f"f{n}"), float(n)) for n in range(5)))
@@ -182,7 +180,6 @@ class TestDocumented:
     async def test_one_with_execute_alone_runs_in_a_thread(self, tmp_path: Path) -> None:
         assert await solver_of(solving.Blocking).solve(saved(tmp_path), None) == "f in insession-solution"
 
-    @pytest.mark.requirement("W26")
     async def test_an_object_is_copied_for_each_file(self, tmp_path: Path) -> None:
         class Shared:
             epicrisis: Epicrisis

@@ -16,6 +16,7 @@ from insession.kernel.record import State
 from insession.kernel.session import Session
 
 from .errors import AbortRefused, AbortTimedOut, ExchangeError
+from .looking import is_served
 from .outcomes import Outcome
 
 __all__ = ["REASON", "ask", "when_asked"]
@@ -23,6 +24,8 @@ REASON: Final = Outcome.CLIENT_ABORT.value
 _ASKED: Final = "abort/asked"
 _ANSWERED: Final = "abort/answered"
 _LOOK: Final = 0.1
+_LOOK_AROUND: Final = 1.0
+_LAST_WORD: Final = 2.0
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -39,19 +42,26 @@ class _Answered(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-async def ask(session: Session, message: str, wait: float) -> None:
+async def ask(session: Session, message: str, wait: float) -> bool:
     """Have the session aborted by the process that serves it; returns when the platform has confirmed it.
 
-    Raises `AbortRefused`, and `AbortTimedOut` where there is no word of it within ``wait`` seconds.
+    False: nobody serves it any more, and nothing is aborted. Raises `AbortRefused`, and `AbortTimedOut` where there is
+    no word of it within ``wait`` seconds.
     """
     await session.items.delete(_ANSWERED)
     await session.items.put(_ASKED, msgspec.to_builtins(_Asked(message)))
     await session.interrupt(REASON)
-    until = asyncio.get_running_loop().time() + wait
-    while asyncio.get_running_loop().time() < until:
+    loop = asyncio.get_running_loop()
+    until, look = loop.time() + wait, loop.time() + _LOOK_AROUND
+    while loop.time() < until:
         if (found := await session.items.get(_ANSWERED)) is not None:
             _raise(msgspec.convert(found.data, _Answered))
-            return
+            return True
+        if loop.time() > look:
+            # One that was killed seems to serve until its lease has run out.
+            if not await is_served(session):
+                return False
+            look = loop.time() + _LOOK_AROUND
         await asyncio.sleep(_LOOK)
     raise AbortTimedOut(wait)
 
@@ -65,6 +75,16 @@ async def when_asked(session: Session, abort: Callable[[str], Awaitable[None]]) 
     await session.refresh()
     if session.state is not State.INTERRUPTED:
         return False
+    answering = asyncio.ensure_future(_answer(session, abort))
+    try:
+        return await asyncio.shield(answering)
+    except asyncio.CancelledError:
+        # The abort ends the session, and with it whoever waits here; the other terminal still waits for its answer.
+        await asyncio.wait({answering}, timeout=_LAST_WORD)
+        raise
+
+
+async def _answer(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
     found = await session.items.get(_ASKED)
     asked = _Asked() if found is None else msgspec.convert(found.data, _Asked)
     try:

@@ -20,7 +20,7 @@ _TOLD: Final = {
     FileState.FAILED: What.FAILED,
     FileState.UNKNOWN: What.UNKNOWN,
 }
-_LATE: Final = frozenset({FileState.SOLVED, FileState.UNKNOWN, FileState.REFUSED, FileState.FAILED})
+_LATE: Final = frozenset({FileState.UNKNOWN, FileState.REFUSED, FileState.FAILED})
 """States, not in hand, that an acknowledgement still changes: the platform has the answer after all."""
 NEVER_TWICE: Final = "its answer may have left, was not acknowledged, and is not sent a second time"
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
+from insession.errors import InsessionError
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 
@@ -107,6 +108,8 @@ class Session:
         opened, self._opened = self._opened, None
         if self._attending is not None:
             self._attending.cancel()
+            await asyncio.wait({self._attending})
+            self._attending = None
         try:
             if connector is not None:
                 await connector.stop()
@@ -211,7 +214,8 @@ class Session:
     def _attend(self, connector: SessionConnectorAbstract) -> None:
         """Abort when another process asks for that, see `insession.exchange.aborting`."""
         if isinstance(self._desk, Desk):
-            self._attending = asyncio.create_task(self._desk.attend(connector.abort), name="insession exchange aborts")
+            work = _attended(self._desk, connector)
+            self._attending = asyncio.create_task(work, name="insession exchange aborts")
 
     def _serving(self) -> SessionConnectorAbstract:
         if self._connector is None:
@@ -281,6 +285,13 @@ def _dialect_of(settings: ExchangeSettings) -> Dialect:
         seconds=settings.download_timeout,
         tls_verify=settings.tls_verify,
     )
+
+
+async def _attended(desk: Desk, connector: SessionConnectorAbstract) -> None:
+    try:
+        await desk.attend(connector.abort)
+    except InsessionError as error:
+        logger.warning("an abort from elsewhere is not heard any more: %s", error)
 
 
 def _told(hear: Callable[[Any], object], what: ExchangeEvent | WireMessage) -> None:

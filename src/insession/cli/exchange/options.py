@@ -26,7 +26,7 @@ Isolated = Annotated[
     Isolation, typer.Option("--isolation", help="Where a function runs: loop, thread, process; auto: as it is.")
 ]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="So many files at once (4).")]
-OnlySave = Annotated[bool | None, typer.Option("--only-save", help="Save files and answer none.", is_flag=True)]
+OnlySave = Annotated[bool | None, typer.Option("--only-save/--answer", help="Save files and answer none.")]
 Resend = Annotated[
     str | None, typer.Option("--resend", help="always, or never: what may have been sent goes no second time.")
 ]

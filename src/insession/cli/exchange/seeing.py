@@ -140,8 +140,7 @@ async def _aborted(settings: ExchangeSettings, message: str, wait: float) -> Rep
     participant = settings.token.get_secret_value()
     async with exchange_engine(settings.store) as engine:
         session = await newest(engine, participant, live=True)
-        if session is not None and await is_served(session):
-            await ask(session, message, wait)
+        if session is not None and await is_served(session) and await ask(session, message, wait):
             return (await see(session)).report
     async with Session(settings.but(only_save=True)) as joined:
         await joined.abort(message)

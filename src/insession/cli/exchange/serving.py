@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable
@@ -52,12 +53,12 @@ async def serve(
         total: How many files were asked for.
         again: The command that goes on with it, for the last line.
     """
-    # What is said of a session here is said by `Watching`.
-    logging.getLogger(NAME).propagate = False
+    logger = logging.getLogger(NAME)
+    before, logger.propagate = logger.propagate, False  # what is said of a session here is said by `Watching`
     watching = Watching(call.display, settings, record=record, report=report, total=total)
     try:
         with watching:
-            outcome = await _served(settings, solver, begin, watching, as_json=call.display.as_json)
+            outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
     except ExchangeError as error:
         watching.report.outcome = watching.report.outcome or _outcome_of(error)
         _end(watching, again)
@@ -65,13 +66,21 @@ async def serve(
     except InsessionError:
         _end(watching, again)
         raise
+    finally:
+        logger.propagate = before
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
 
 
 async def _served(
-    settings: ExchangeSettings, solver: Solver | None, begin: Begin, watching: Watching, *, as_json: bool
+    settings: ExchangeSettings,
+    solver: Solver | None,
+    begin: Begin,
+    watching: Watching,
+    again: list[str],
+    *,
+    as_json: bool,
 ) -> Outcome:
     session = Session(
         settings,
@@ -88,7 +97,7 @@ async def _served(
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 return serving.result()
-            return await _stopped(session, serving, settings, stop)
+            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again))
         finally:
             for task in (serving, asked):
                 task.cancel()
@@ -101,20 +110,42 @@ async def _whole(session: Session, begin: Begin) -> Outcome:
 
 
 async def _stopped(
-    session: Session, serving: asyncio.Future[Outcome], settings: ExchangeSettings, stop: Stop
+    session: Session,
+    serving: asyncio.Future[Outcome],
+    settings: ExchangeSettings,
+    stop: Stop,
+    leave: Callable[[], None],
 ) -> Outcome:
+    """End in good order, within the stated time; at the second signal at once."""
     tell(f"{stop.said}: finishing what is in hand, at most {settings.drain_timeout:g} s; once more stops at once")
+    ending = asyncio.ensure_future(_ended(session, serving))
+    again = asyncio.ensure_future(stop.again.wait())
+    longest = settings.drain_timeout + settings.flush_timeout + _HAND_OVER
+    done, _ = await asyncio.wait({ending, again}, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+    if ending in done:
+        again.cancel()
+        return ending.result()
+    leave()
+    return Outcome.STOPPED
+
+
+async def _ended(session: Session, serving: asyncio.Future[Outcome]) -> Outcome:
     try:
-        async with asyncio.timeout(settings.drain_timeout + settings.flush_timeout + _HAND_OVER):
-            await session.stop()
-            # The session may have ended meanwhile, and then says how.
-            return await serving
-    except (TimeoutError, ExchangeError):
+        await session.stop()
+        # The session may have ended meanwhile, and then says how.
+        return await serving
+    except (ExchangeError, asyncio.CancelledError):
         return Outcome.STOPPED
-    except asyncio.CancelledError:
-        if not stop.twice:
-            raise
-        return Outcome.STOPPED
+
+
+def _leave(watching: Watching, again: list[str]) -> None:
+    """End the process. Whatever hangs is not waited for: the journal holds what it holds at each moment."""
+    watching.__exit__(None, None, None)
+    watching.report.outcome = Outcome.STOPPED
+    _end(watching, again)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Outcome.STOPPED.exit_code)
 
 
 def _outcome_of(error: ExchangeError) -> Outcome | None:

@@ -12,30 +12,28 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether we were asked to stop. ``asked`` is set by the first signal; the second cancels the block."""
+    """Whether we were asked to stop: ``asked`` is set by the first signal, ``again`` by the second."""
 
-    def __init__(self, task: asyncio.Task[object] | None) -> None:
+    def __init__(self) -> None:
         self.asked: asyncio.Event = asyncio.Event()
-        self.twice: bool = False
+        self.again: asyncio.Event = asyncio.Event()
         self.said: str = ""
         """The name of the first signal."""
-        self._task: asyncio.Task[object] | None = task
 
     def heard(self, number: signal.Signals) -> None:
         """A signal came."""
-        if not self.asked.is_set():
-            self.said = "Ctrl-C" if number is signal.SIGINT else number.name
-            self.asked.set()
-        elif self._task is not None and not self.twice:
-            self.twice = True
-            self._task.cancel()
+        if self.asked.is_set():
+            self.again.set()
+            return
+        self.said = "Ctrl-C" if number is signal.SIGINT else number.name
+        self.asked.set()
 
 
 @contextlib.asynccontextmanager
 async def stopping() -> AsyncIterator[Stop]:
     """Take the signals for the block's time."""
     loop = asyncio.get_running_loop()
-    stop = Stop(asyncio.current_task())
+    stop = Stop()
     taken = []
     for number in SIGNALS:
         # Where a loop takes no signals (Windows), Ctrl-C stops at once; the journal holds what it held.

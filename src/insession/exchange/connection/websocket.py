@@ -81,6 +81,8 @@ class Websocket(ConnectionAbstract):
                 last = str(error)
             await asyncio.sleep(min(self._delay(attempt), max(0.0, until - loop.time())))
             attempt += 1
+        if not self._wanted():
+            raise ConnectFailed("it was stopped before there was a connection")
         raise ConnectTimedOut(self._target.connect, last)
 
     async def _dial(self, seconds: float) -> Line:

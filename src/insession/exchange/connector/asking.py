@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 from insession.exchange.dialects import AuthError, Heard
-from insession.exchange.errors import AuthRefused, NotConnectedError
+from insession.exchange.errors import AuthRefused, NotConnectedError, SessionNotStarted
 
 
 class LineUp(Heard, frozen=True, kw_only=True):
@@ -17,6 +17,10 @@ class LineUp(Heard, frozen=True, kw_only=True):
 
 class LineDown(Heard, frozen=True, kw_only=True):
     """It is gone."""
+
+
+class Stopped(Heard, frozen=True, kw_only=True):
+    """We are not to go on."""
 
 
 H = TypeVar("H", bound=Heard)
@@ -48,8 +52,8 @@ class Questions:
     async def hear(self, kinds: tuple[type[H], ...], seconds: float, *, through: bool = False) -> H | None:
         """The next of these, within so many seconds; None: there was none.
 
-        Raises `AuthRefused`, and `NotConnectedError` where the line is gone meanwhile, unless it is waited ``through``
-        that.
+        Raises `AuthRefused`, `SessionNotStarted` where we are stopped, and `NotConnectedError` where the line is gone
+        meanwhile, unless it is waited ``through`` that.
         """
         assert self._mail is not None  # noqa: S101 - it is asked within `asking`
         try:
@@ -58,6 +62,8 @@ class Questions:
                     said = await self._mail.get()
                     if isinstance(said, AuthError):
                         raise AuthRefused(said.message)
+                    if isinstance(said, Stopped):
+                        raise SessionNotStarted
                     if isinstance(said, LineDown) and not through:
                         raise NotConnectedError
                     if isinstance(said, kinds):

@@ -44,7 +44,7 @@ from insession.exchange.errors import (
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
 
-from .asking import LineDown, LineUp, Questions
+from .asking import LineDown, LineUp, Questions, Stopped
 from .results import Results
 from .session_connector_abstract import SessionConnectorAbstract
 
@@ -170,10 +170,10 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             raise StartTimedOut(self._deadlines.start)
         if isinstance(said, StartRefused):
             # A platform that joins without a word refuses because a session is active: serve that one, then.
-            found = await self._ask_rejoin(self._deadlines.join)
-            if not isinstance(found, Rejoined):
+            active = await self._active(await self._ask_rejoin(self._deadlines.join))
+            if active is None:
                 raise StartSessionError(said.message)
-            return found.session_id, True
+            return active, True
         return said.session_id, isinstance(said, Rejoined)
 
     async def _ask_rejoin(self, seconds: float) -> Heard | None:
@@ -289,8 +289,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         self._ended(Outcome.STOPPED, "stopped here; the session goes on: reconnect to it")
         if self._life is not None:
             await asyncio.shield(self._life)
-        else:
+        elif not self._questions.tell(Stopped()):
             await self._connection.disconnect()
+        else:
+            # Whoever asks hears it, and disconnects.
+            self._connection.halt()
 
     async def send_file(self, epicrisis: Any, answer: object) -> None:
         """See `SessionConnectorAbstract.send_file`."""
@@ -313,6 +316,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
             self.outcome = Outcome.CLIENT_ABORT
         finally:
+            self.outcome = self.outcome or Outcome.STOPPED
             await self._connection.disconnect()
 
     async def _ask_abort(self, session_id: Id | None, message: str) -> None:
