@@ -56,7 +56,7 @@ class Mine(SessionConnectorAbstract):
 
 
 def plain(root: Path, **options: Any) -> Session:
-    given = {"token": "t", "host": "http://127.0.0.1:1", "root": root, "store": "memory:"}
+    given: dict[str, Any] = {"token": "t", "host": "http://127.0.0.1:1", "root": root, "store": "memory:"}
     return Session(ExchangeSettings(**(given | options)), solution=echo)
 
 
@@ -124,7 +124,8 @@ def test_the_verbs() -> None:
     for verb in ("start", "abort", "reconnect", "send_file"):
         assert inspect.iscoroutinefunction(getattr(Session, verb))
     assert list(inspect.signature(Session.send_file).parameters) == ["self", "epicrisis", "answer"]
-    assert SessionStarterOptions(type="final", dataset="test", file_count=10, file_timeout=10, language="eng")
+    options = SessionStarterOptions(type="final", dataset="test", file_count=10, file_timeout=10, language="eng")
+    assert options.prepare_to_command()["type"] == "final"
 
 
 async def test_making_a_session_reads_and_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
