@@ -262,8 +262,8 @@ class Desk:
                 else:
                     self._queue(case)
                 continue
-            case.left = True
-            if served.serving.resend == "never":
+            case.left = entry.may_have_left
+            if case.left and served.serving.resend == "never":
                 await outbox.end(case, FileState.UNKNOWN, NEVER_TWICE)
 
     async def _repeated(self, case: Case, file: Received) -> None:
