@@ -8,7 +8,17 @@ from __future__ import annotations
 import sys
 
 __all__ = ["main"]
-_PARTS = frozenset({"typer", "rich", "httpx2", "pydantic", "pydantic_settings"})
+_PARTS = {
+    "typer": "cli",
+    "rich": "cli",
+    "httpx2": "cli",
+    "pydantic": "cli",
+    "pydantic_settings": "cli",
+    "aiohttp": "exchange",
+    "socketio": "exchange",
+    "engineio": "exchange",
+}
+"""By the extra that brings them."""
 
 
 def main() -> None:
@@ -21,7 +31,7 @@ def main() -> None:
         missing = (error.name or "").partition(".")[0]
         if missing not in _PARTS:
             raise
-        sys.exit(f"insession: {missing} is not installed: pip install 'insession[cli]'")
+        sys.exit(f"insession: {missing} is not installed: pip install 'insession[{_PARTS[missing]}]'")
     except KeyboardInterrupt:
         # Before a command had begun.
         code = 130

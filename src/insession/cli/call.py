@@ -57,11 +57,20 @@ class Call:
         return sessions(self.settings)
 
 
-def command(name: str, takes: Iterable[str] = SESSIONS) -> Callable[[Work], Work]:
-    """Make an ``async def work(call, ...) -> exit code`` a command of this name, with the shared options it takes."""
+def command(
+    name: str, takes: Iterable[str] = SESSIONS, *, of: typer.Typer = app, epilog: str = EPILOG
+) -> Callable[[Work], Work]:
+    """Make an ``async def work(call, ...) -> exit code`` a command of this name, with the shared options it takes.
+
+    Args:
+        name: What it is called with.
+        takes: The shared options.
+        of: The group that it belongs to.
+        epilog: What its help ends with.
+    """
 
     def made(work: Work) -> Work:
-        app.command(name, epilog=EPILOG)(_runner(work, tuple(takes)))
+        of.command(name, epilog=epilog)(_runner(work, tuple(takes)))
         return work
 
     return made

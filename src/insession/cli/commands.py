@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # isort: off
-from . import serving, sessions, looking, keeping, keys, machine
+from . import serving, sessions, looking, keeping, keys, machine, exchange
 from .app import app, run
 
-__all__ = ["app", "keeping", "keys", "looking", "machine", "run", "serving", "sessions"]
+__all__ = ["app", "exchange", "keeping", "keys", "looking", "machine", "run", "serving", "sessions"]

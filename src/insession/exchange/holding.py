@@ -1,0 +1,179 @@
+"""A session of the platform as a session of the engine: its record, the lock of who serves it, and its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from insession.errors import Conflict, DataUnreadable, LeaseError, LockTimeout, SessionNotFound, StoreError
+from insession.folders import state_folder
+from insession.kernel.connecting import connect
+from insession.kernel.contract import Store
+from insession.kernel.engine import Engine
+from insession.kernel.kinds import DAY, Kind
+from insession.kernel.locks import Lock
+from insession.kernel.operations import Fence
+from insession.kernel.session import Session
+
+from .contracts import Id, Serving
+from .errors import SessionServed
+from .journal import FileEntry, Journal
+from .names import safe_name
+from .outcomes import Outcome
+
+_log: Final = logging.getLogger("insession.exchange")
+KIND: Final = "exchange"
+LEASE: Final = 5.0
+"""So many seconds after its process died a session can be served by another."""
+_PATIENCE: Final = 2.0
+_PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def exchange_kind(*, keep: float = 30 * DAY, keep_count: int = 1_000) -> Kind:
+    """The kind of exchange sessions, for an engine of your own. The participant is a secret owner: often a token.
+
+    ``keep``: a session's journal stays readable for so many seconds after its end.
+    """
+    return Kind(KIND, keep=keep, keep_count=keep_count, secret_owner=True)
+
+
+def exchange_engine(store: str | Store | None = None, **options: Any) -> Engine:
+    """An engine for exchange sessions. Store None: ``INSESSION_STORE``, else a file in the state folder, made here."""
+    if store is None and not os.environ.get("INSESSION_STORE"):
+        folder = state_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = f"sqlite:///{folder / 'exchange.db'}"
+    return connect(store, kinds=[exchange_kind()], **options)
+
+
+class Held:
+    """One session that this process serves, and nobody else does."""
+
+    def __init__(self, session: Session, engine: Engine) -> None:
+        self.session: Session = session
+        self.journal: Journal = Journal(session)
+        self._engine = engine
+        self._lock: Lock | None = None
+        self._granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closing = asyncio.Event()
+        self._keeper = asyncio.create_task(self._keep())
+
+    @classmethod
+    async def open(cls, engine: Engine, participant: str, serving: Serving, about: Mapping[str, Any]) -> Held:
+        """The session that the platform named: opened, or gone on with. Raises `SessionServed`."""
+        held = cls(await _record(engine, participant, serving, about), engine)
+        try:
+            await asyncio.shield(held._granted)
+        except BaseException:
+            await held.release()
+            raise
+        return held
+
+    @property
+    def fence(self) -> Fence | None:
+        """What a write shows to prove that this process serves the session."""
+        return None if self._lock is None else self._lock.fence
+
+    async def put(self, entry: FileEntry) -> None:
+        """Write an entry of the journal, however long the store is away. Raises `SessionServed`."""
+        attempt = 0
+        while True:
+            if self._lock is None:
+                await asyncio.shield(self._granted)
+            try:
+                await self.journal.put(entry, fence=self.fence)
+            except LeaseError:
+                # Ours may have run out while this process stood still; the keeper asks for it again.
+                await asyncio.sleep(_PAUSES[0])
+            except DataUnreadable:
+                raise
+            except StoreError as error:
+                _log.warning("the journal cannot be written, and is tried again: %s", error)
+                await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+                attempt += 1
+            else:
+                return
+
+    async def release(self) -> None:
+        """Let others serve it."""
+        self._closing.set()
+        if self._lock is None:
+            self._keeper.cancel()
+        await asyncio.wait((self._keeper,))
+        if not self._granted.done():
+            self._granted.cancel()
+        elif not self._granted.cancelled():
+            self._granted.exception()
+
+    async def end(self, outcome: Outcome) -> None:
+        """The session is over."""
+        with suppress(SessionNotFound):
+            await self.session.close(outcome.value)
+
+    async def _keep(self) -> None:
+        """Hold the lock; a lock that ran out, because this process stood still, is asked for again."""
+        while not self._closing.is_set():
+            try:
+                async with self.session.lock("serve", ttl=LEASE, wait=LEASE + _PATIENCE) as lock:
+                    self._lock = lock
+                    if not self._granted.done():
+                        self._granted.set_result(None)
+                    await self._closing.wait()
+            except LockTimeout:
+                self._refuse(SessionServed())
+                return
+            except LeaseError:
+                _log.warning("the session was not served for %g s, because this process stood still", LEASE)
+            except StoreError as error:
+                _log.warning("the session's lock cannot be asked for, and is tried again: %s", error)
+                await asyncio.sleep(_PAUSES[-2])
+            finally:
+                self._lock = None
+                if self._granted.done() and not self._closing.is_set():
+                    self._granted = asyncio.get_running_loop().create_future()
+
+    def _refuse(self, error: Exception) -> None:
+        if self._granted.done():
+            self._granted = asyncio.get_running_loop().create_future()
+        self._granted.set_exception(error)
+
+
+async def _record(engine: Engine, participant: str, serving: Serving, about: Mapping[str, Any]) -> Session:
+    name = safe_name(serving.session_id, "session_id")
+    data = {
+        "session_id": serving.session_id,
+        "dialect": serving.dialect,
+        "parameters": dict(serving.parameters),
+        **about,
+    }
+    left: list[FileEntry] = []
+    with suppress(SessionNotFound):
+        there = await engine.get(engine.id_of(KIND, participant, name))
+        if there.record.live:
+            return there
+        # Taken for lost, and it goes on: its journal would go with the record that is replaced.
+        left = [entry async for entry in Journal(there).entries()]
+    try:
+        session = await engine.open(kind=KIND, owner=participant, name=name, data=data)
+    except Conflict:  # another process was first; the lock decides
+        return await engine.get(engine.id_of(KIND, participant, name))
+    journal = Journal(session)
+    for entry in left:
+        await journal.put(entry)
+    return session
+
+
+async def last_session(engine: Engine, participant: str) -> Id | None:
+    """The platform's id of the newest session of a participant that is not over, as far as the journal knows."""
+    newest, cursor = None, None
+    while True:
+        page = await engine.find(kind=KIND, owner=participant, cursor=cursor)
+        if page.sessions:
+            newest = page.sessions[-1]
+        cursor = page.cursor
+        if cursor is None:
+            return None if newest is None else newest.data["session_id"]

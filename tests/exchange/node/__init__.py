@@ -1,0 +1,1 @@
+"""npm's own socket.io, as a platform."""

@@ -1,0 +1,225 @@
+"""A session over lines that are lost, and a platform that says no more than the protocol's page has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from insession.exchange.contracts import What
+from insession.exchange.epicrisis import Epicrisis
+from insession.exchange.errors import ConnectFailed, JoinTimedOut, SessionNotStarted
+from insession.exchange.outcomes import Outcome
+from insession.exchange.session import Session
+from insession.exchange.settings import ExchangeSettings
+from insession.testing.platform import Drop, PlatformFaults
+
+from .servers import Plain
+from .sessions import OPTIONS, Heard, echo, platform, serving
+
+
+class Page(Plain):
+    """The platform as its page of 2021 has it: it joins without a word, and knows no event beyond the page's."""
+
+    def __init__(self, *, active: str | None = None) -> None:
+        super().__init__()
+        self.active = active
+        self.started = 0
+        self.sio.on("session-start", self.start, namespace=self.namespace)
+        self.sio.on("session-file-send", self.result, namespace=self.namespace)
+
+    async def start(self, _: str, payload: dict[str, Any]) -> None:
+        self.heard.append(("session-start", payload))
+        if self.active is not None:
+            await self.emit("session-start-error", {"message": "there is an active session"})
+            return
+        self.started += 1
+        self.active = f"s{self.started}"
+        await self.emit("session-start-success", {"sessionId": self.active})
+
+    async def result(self, _: str, payload: dict[str, Any]) -> None:
+        self.heard.append(("session-file-send", payload))
+        await self.emit("session-file-send-success", {"sessionId": self.active, "fileId": payload["fileId"]})
+        await self.emit("session-close", {"sessionId": self.active, "type": "finish"})
+
+    async def file(self, file_id: str = "f1", **fields: Any) -> None:
+        await self.emit("session-file-avaiable", {"fileId": file_id, "content": "<x/>", **fields})
+
+    @asynccontextmanager
+    async def session(self, root: Path, **options: Any) -> AsyncIterator[tuple[Session, Heard]]:
+        async with self.listening() as url:
+            heard = Heard()
+            given: dict[str, Any] = {
+                "token": "t",
+                "host": url,
+                "root": root,
+                "store": "memory:",
+                "join_timeout": 0.3,
+            } | options
+            made = ExchangeSettings(**given)
+            async with Session(made, solution=echo, on_event=heard.event, on_wire=heard.message) as session:
+                yield session, heard
+
+
+class TestPage:
+    async def test_a_session_by_the_page(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, _):
+            await session.start(OPTIONS)
+            await server.file(sessionId="s1")
+            assert await session.wait() is Outcome.FINISH
+        assert server.heard == [
+            ("session-start", OPTIONS.prepare_to_command()),
+            ("session-file-send", {"sessionId": "s1", "fileId": "f1", "content": '{"file":"f1"}'}),
+        ]
+
+    async def test_a_file_that_comes_at_once_says_that_we_are_in_a_session(self, tmp_path: Path) -> None:
+        server = Page(active="s7")
+        async with server.session(tmp_path, join_timeout=30.0) as (session, heard):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await server.sids.get()
+            await server.file(sessionId="s7")
+            await starting
+            assert session.id == "s7"
+            assert heard.of(What.JOINED)
+            assert await session.wait() is Outcome.FINISH
+        assert [event for event, _ in server.heard] == ["session-file-send"]
+
+    async def test_a_session_that_was_joined_without_a_word_is_served_after_the_refused_start(
+        self, tmp_path: Path
+    ) -> None:
+        server = Page(active="s7")
+        async with server.session(tmp_path) as (session, _):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            # The start, then our question: the page's platform does not know it, but its next file says enough.
+            await server.until(2)
+            await server.file(sessionId="s7")
+            await starting
+            assert session.id == "s7"
+            assert await session.wait() is Outcome.FINISH
+
+    async def test_reconnecting_where_the_platform_says_nothing_rests_on_the_journal(self, tmp_path: Path) -> None:
+        server = Page()
+        store = f"sqlite:///{tmp_path / 'exchange.db'}"
+        async with server.session(tmp_path, store=store, only_save=True) as (session, heard):
+            await session.start(OPTIONS)
+            await server.file(sessionId="s1")
+            await heard.until(lambda: heard.of(What.SAVED))
+            await session.stop()
+        again = Page(active="s1")
+        async with again.session(tmp_path, store=store) as (session, _):
+            await session.reconnect()
+            assert session.id == "s1"
+            assert await session.wait() is Outcome.FINISH
+        assert ("session-file-send", {"sessionId": "s1", "fileId": "f1", "content": '{"file":"f1"}'}) in again.heard
+
+    async def test_reconnecting_where_nobody_knows_of_a_session(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path, rejoin_timeout=0.3) as (session, _):
+            with pytest.raises(JoinTimedOut):
+                await session.reconnect()
+
+    async def test_a_close_with_a_word_that_nobody_knows_ends_the_session_all_the_same(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, heard):
+            await session.start(OPTIONS)
+            await server.emit("session-close", {"sessionId": "other", "type": "finish"})
+            await server.emit("session-close", {"sessionId": "s1", "type": "whatever"})
+            assert await session.wait() is Outcome.LOST
+            assert "of another session" in heard.of(What.REPORTED)[0].message
+
+    async def test_what_cannot_be_taken_is_reported_and_harms_nothing(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, heard):
+            await session.start(OPTIONS)
+            for payload in (1, "text", ["f1"], {}, {"fileId": True, "content": "x"}, {"fileId": "f", "content": 5}):
+                await server.emit("session-file-avaiable", payload)
+            await server.emit("session-close", 7)
+            await server.emit("unheard-of", {"a": 1})
+            await server.emit("unheard-of", {"a": 1})
+            await server.emit("session-file-send-success", {"fileId": "never sent"})
+            await server.file(sessionId="s1")
+            assert await session.wait() is Outcome.FINISH
+            assert len(heard.of(What.REPORTED)) == 9
+            assert sum("'unheard-of'" in event.message for event in heard.of(What.REPORTED)) == 1
+
+
+class TestLines:
+    @pytest.mark.requirement("R22")
+    @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open"])
+    @pytest.mark.parametrize("resend", ["always", "never"])
+    async def test_a_session_outlives_its_lines(self, tmp_path: Path, way: Drop, resend: str) -> None:
+        # What is unknown is waited for by the platform until its patience ends: one loss is enough there.
+        faults = PlatformFaults(drop_every=4 if resend == "always" else 7, drops=(way,), duplicate_every=5)
+        patience = 30.0 if resend == "always" else 3.0
+        async with platform(faults, count=12, interval=0.02, patience=patience) as double:
+            async with serving(double, tmp_path, resend=resend, join_timeout=0.5) as (session, heard):
+                outcome = await session.run(OPTIONS)
+                unknown = {event.file_id for event in heard.of(What.UNKNOWN)}
+            counters = double.counters()
+        assert counters.drops
+        assert counters.violations == []
+        assert all(file.equal for file in counters.files)
+        if resend == "always":
+            assert outcome is Outcome.FINISH
+            assert (counters.answered, unknown) == (12, set())
+        else:
+            # One answer at most is on its way when a line is lost.
+            assert len(unknown) <= len(counters.drops)
+            assert {file.id for file in counters.files if not file.answers} <= unknown
+            assert counters.repeats == 0
+
+    async def test_an_answer_that_is_ready_while_the_line_is_down_goes_with_the_next_one(self, tmp_path: Path) -> None:
+        down = asyncio.Event()
+
+        async def solve(epicrisis: Epicrisis) -> str:
+            await down.wait()
+            return "[]"
+
+        async with platform(count=1, away="lost", downtime=0.4) as double:
+            async with serving(double, tmp_path, solve) as (session, heard):
+                await session.start(OPTIONS)
+                await heard.until(lambda: heard.of(What.SOLVING))
+                dropping = asyncio.create_task(asyncio.to_thread(double.drop, "restart"))
+                await heard.until(lambda: heard.of(What.DISCONNECTED))
+                down.set()
+                await heard.until(lambda: heard.of(What.SOLVED))
+                assert not heard.of(What.SENT)
+                await dropping
+                assert await session.wait() is Outcome.FINISH
+            assert (double.counters().answered, double.counters().repeats) == (1, 0)
+
+    async def test_a_line_that_is_lost_while_the_session_begins(self, tmp_path: Path) -> None:
+        async with platform() as double, serving(double, tmp_path, join_timeout=0.4) as (session, heard):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await heard.until(lambda: heard.of(What.CONNECTED))
+            await asyncio.to_thread(double.drop, "transport")
+            await starting
+            assert await session.wait() is Outcome.FINISH
+            assert (double.counters().connections, len(double.counters().starts)) == (2, 1)
+
+    async def test_a_stop_while_the_session_begins(self, tmp_path: Path) -> None:
+        async with platform() as double, serving(double, tmp_path, join_timeout=60.0) as (session, heard):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await heard.until(lambda: heard.of(What.CONNECTED))
+            await session.stop()
+            with pytest.raises(SessionNotStarted):
+                await starting
+            assert session.outcome is Outcome.STOPPED
+            await asyncio.to_thread(double.wait_until, lambda seen: seen.disconnections == 1)
+
+    async def test_a_stop_while_there_is_no_platform(self, tmp_path: Path) -> None:
+        double = platform()
+        async with double, serving(double, tmp_path) as (session, _):
+            await asyncio.to_thread(double.stop)
+            starting = asyncio.create_task(session.start(OPTIONS))
+            while session._connector is None:  # noqa: ASYNC110 - a turn or two of the loop
+                await asyncio.sleep(0)
+            await session.stop()
+            with pytest.raises((ConnectFailed, SessionNotStarted)):
+                await starting
+            double.start()
