@@ -14,7 +14,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from insession.errors import InvalidInput
+from .errors import SankhyaInputError
 
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL: Final = re.compile('[&<>"\r\n\t]')
@@ -38,7 +38,7 @@ def parse(content: bytes) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = _refuse
     try:
-        parser.Parse(content, True)  # noqa: FBT003 - its protocol
+        parser.Parse(content, True)
         root = builder.close()
     except expat.ExpatError as error:
         raise Unreadable(f"not well-formed: {error}") from None
@@ -55,7 +55,7 @@ def _refuse(*_: object) -> None:
 
 
 def write(service: str, body: Element) -> bytes:
-    """The request envelope of a service around its ``requestBody``. Raises `InvalidInput` for what XML cannot say."""
+    """The request envelope of a service around its ``requestBody``. Raises `SankhyaInputError`."""
     parts = ['<serviceRequest serviceName="', _escaped(service), '">']
     _write(body, parts.append)
     parts.append("</serviceRequest>")
@@ -84,7 +84,7 @@ def _escaped(text: str) -> str:
     if text.isalnum():
         return text
     if _FORBIDDEN.search(text):
-        raise InvalidInput("request", "holds a control character, which XML cannot carry")
+        raise SankhyaInputError("request", "holds a control character, which XML cannot carry")
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], text)
 
 
@@ -96,9 +96,9 @@ def element(tag: str, text: str | None = None, /, **attributes: str) -> Element:
 
 
 def check_name(name: str) -> str:
-    """A name of an element or attribute; `InvalidInput` for what could be more than a name."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidInput("request", f"{name!r} is no name of a field or an element")
+    """A name of an element or attribute; `SankhyaInputError` for what could be more than a name."""
+    if not _NAME.fullmatch(name):
+        raise SankhyaInputError("request", f"{name!r} is no name of a field or an element")
     return name
 
 

@@ -4,6 +4,11 @@ The tree (each name begins with ServiceRequest and ends with Exception where it 
 
     SankhyaException
     ├── SankhyaSettingsError          also a ConfigurationError; names every setting that is wrong, at once
+    ├── SankhyaInputError             also an InvalidInput; names the argument
+    ├── SankhyaClosed                 after the end of the context
+    ├── SankhyaUnknownToken           no session of this context
+    ├── SankhyaHandoverRefused        a detached session cannot be attached here; ``why`` is one word
+    ├── SankhyaStoreUnavailable       also a StoreUnavailable: a new session cannot be registered
     └── ServiceRequestException
         ├── *InvalidAuthorization     nothing to retry
         │   ├── *InvalidCredentials       user or password refused
@@ -12,6 +17,7 @@ The tree (each name begins with ServiceRequest and ends with Exception where it 
         ├── *PermissionDenied         the session lives, and may not do this
         ├── *TooManySessions          also a LimitReached
         ├── *OutcomeUnknown           also an OutcomeUnknown: it may have run
+        ├── *NotDone                  it has not run: a verify function has found out
         ├── *Inaccessible             not reached, or no answer of the service
         │   ├── *InvalidResponse          HTML, an empty or a cut answer, another protocol
         │   └── *ResponseTooLarge         more bytes than ``max_response_bytes``
@@ -45,13 +51,20 @@ from collections.abc import Mapping
 from typing import Final, Self
 from uuid import UUID
 
-from insession.errors import ConfigurationError, InsessionError, LimitReached, OutcomeUnknown
+from insession.errors import (
+    ConfigurationError,
+    InsessionError,
+    InvalidInput,
+    LimitReached,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
 
 MOST_RAW: Final = 4_096
 """So many bytes of an unreadable answer an error carries."""
 
 
-class SankhyaException(InsessionError):  # noqa: N818 - the document's name
+class SankhyaException(InsessionError):
     """Root of everything that this face raises on purpose."""
 
     def __init__(
@@ -78,6 +91,33 @@ class SankhyaSettingsError(SankhyaException, ConfigurationError):
     def __init__(self, message: str = "", settings: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.settings: tuple[str, ...] = settings
+
+
+class SankhyaInputError(SankhyaException, InvalidInput):
+    """An argument cannot be taken. ``field`` names it, ``problem`` says what is wrong."""
+
+    def __init__(self, field: str = "", problem: str = "") -> None:
+        SankhyaException.__init__(self, f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class SankhyaClosed(SankhyaException):
+    """The context is closed, and sends nothing any more; make another."""
+
+
+class SankhyaUnknownToken(SankhyaException, LookupError):
+    """No session of this context: finalized, detached, or never acquired here."""
+
+
+class SankhyaHandoverRefused(SankhyaException):
+    """A detached session cannot be attached here. ``why`` is one word, see `insession.remote.HandoverRefused`."""
+
+    why: str = ""
+
+
+class SankhyaStoreUnavailable(SankhyaException, StoreUnavailable):
+    """The store cannot be reached, and a new session has to be registered there first."""
 
 
 class ServiceRequestException(SankhyaException):
@@ -126,6 +166,10 @@ class ServiceRequestOutcomeUnknownException(ServiceRequestException, OutcomeUnkn
         super().__init__(message, service=service, status=status, token=token)
         self.request: object = None
         self.at: float | None = None
+
+
+class ServiceRequestNotDoneException(ServiceRequestException):
+    """Its answer was lost, and the verify function found that it has not run; it was not sent again."""
 
 
 class ServiceRequestInaccessibleException(ServiceRequestException):

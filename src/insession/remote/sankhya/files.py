@@ -7,12 +7,11 @@ from email.message import Message
 from typing import Final
 from urllib.parse import quote
 
-from insession.errors import InvalidInput
 from insession.remote.errors import OutcomeLost
 
 from .dialect import HTTP_OK, UNAUTHORIZED, gone
 from .envelope import decoded_text
-from .errors import ServiceRequestFileNotFoundException
+from .errors import SankhyaInputError, ServiceRequestFileNotFoundException
 from .messages import NO_FILE, NOT_STARTED
 from .wire import Answer, refused_status, unreadable
 
@@ -49,20 +48,20 @@ class File:
 
 def file_request(key: str) -> FileRequest:
     """The request for the file of a key."""
-    if not isinstance(key, str) or not key:
-        raise InvalidInput("key", "is the text that open_file gave")
+    if not key:
+        raise SankhyaInputError("key", "is the text that open_file gave")
     return FileRequest("file", f"visualizadorArquivos.mge?chaveArquivo={quote(key, safe='')}")
 
 
 def image_request(entity: str, keys: dict[str, object]) -> FileRequest:
     """The request for the image of a row of an entity."""
-    if not isinstance(entity, str) or not entity.isidentifier():
-        raise InvalidInput("entity", "is a name like 'Produto'")
+    if not entity.isidentifier():
+        raise SankhyaInputError("entity", "is a name like 'Produto'")
     if not keys:
-        raise InvalidInput("keys", "name the row, as in CODPROD=4")
+        raise SankhyaInputError("keys", "name the row, as in CODPROD=4")
     for name in keys:
         if not name.isidentifier():
-            raise InvalidInput("keys", f"{name!r} is no name of a column")
+            raise SankhyaInputError("keys", f"{name!r} is no name of a column")
     row = "@".join(f"{name}={quote(str(value), safe='')}" for name, value in keys.items())
     return FileRequest("image", f"{entity}@IMAGEM@{row}.dbimage", image=True)
 

@@ -13,9 +13,8 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from insession.errors import InvalidInput
-
 from .envelope import Unreadable, check_name
+from .errors import SankhyaInputError
 
 _DEEPEST = 64
 
@@ -39,9 +38,9 @@ def to_dict(element: Element) -> dict[str, Any]:
 
 
 def to_element(tag: str, values: Mapping[str, Any], depth: int = 0) -> Element:
-    """The element of a tag that `to_dict` would make this of. Raises `InvalidInput`."""
+    """The element of a tag that `to_dict` would make this of. Raises `SankhyaInputError`."""
     if depth > _DEEPEST:
-        raise InvalidInput("request", f"is nested more than {_DEEPEST} deep")
+        raise SankhyaInputError("request", f"is nested more than {_DEEPEST} deep")
     made = Element(check_name(tag))
     for name, value in values.items():
         _add(made, name, value, depth)
@@ -65,7 +64,7 @@ def _text(name: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float, Decimal)):
         return str(value)
-    raise InvalidInput("request", f"{name!r} is a {type(value).__name__}; give text, numbers, dicts and lists")
+    raise SankhyaInputError("request", f"{name!r} is a {type(value).__name__}; give text, numbers, dicts and lists")
 
 
 def write(service: str, body: Element) -> bytes:

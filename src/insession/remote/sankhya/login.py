@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import hashlib
 import re
 from collections.abc import Sequence
@@ -27,16 +26,18 @@ _SESSION_ID: Final = re.compile(r"[A-Za-z0-9._~!*+/=-]{1,512}")
 """What may stand in a cookie and nothing else."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class DirectAuthenticator:
     """`insession.remote.Authenticator` by `MobileLoginSP`: the credentials travel in the body, never in a URL.
 
     The tag of a login is in its User-Agent, which the service shows in its list of sessions.
     """
 
-    wire: Wire
-    dialect: Dialect
-    settings: SankhyaSettings = dataclasses.field(repr=False)
+    def __init__(self, wire: Wire, dialect: Dialect, settings: SankhyaSettings) -> None:
+        self.wire: Wire = wire
+        self.dialect: Dialect = dialect
+        self.settings: SankhyaSettings = settings
+        self.user_code: int | None = None
+        """What the service calls the user, since the first login."""
 
     @property
     def service(self) -> str:
@@ -91,7 +92,9 @@ class DirectAuthenticator:
         except (SessionGone, Denied) as report:
             # Of a session, they would mean something; before there is one this is just a refusal.
             raise report.error or report from None
-        return _ticket(answer, response)
+        ticket = _ticket(answer, response)
+        self.user_code = None if ticket.user is None else int(ticket.user)
+        return ticket
 
 
 def digest(*parts: str) -> bytes:

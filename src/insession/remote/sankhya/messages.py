@@ -64,9 +64,7 @@ PATTERNS: Final = (
         r"log de transações do banco de dados '(?P<database>[^']*)' cheio",
         raised.ServiceRequestFullTransactionLogsException,
     ),
-    _pattern(
-        r"é necessário informar o atributo '(?P<name>[^']*)'", raised.ServiceRequestRequiredAttributeException
-    ),
+    _pattern(r"é necessário informar o atributo '(?P<name>[^']*)'", raised.ServiceRequestRequiredAttributeException),
     _pattern(
         r"foreign key \"(?P<constraint>[^\"]*)\".*?tabela \"(?P<table>[^\"]*)\", column '(?P<name>[^']*)'",
         raised.ServiceRequestForeignKeyException,

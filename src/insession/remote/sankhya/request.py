@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from insession.errors import InvalidInput
-
 from . import jsonform
 from .envelope import Unreadable, message_of, parse
+from .errors import SankhyaInputError
 from .services import Service, service_of
 
 OK = 1
@@ -43,7 +42,7 @@ class ServiceRequest:
                 in the form of the JSON dialect, or another request, whose body is taken. None: an empty body.
             idempotent: Whether it may be sent twice; None: as the table of services says, which knows no stranger.
 
-        Raises `InvalidInput`.
+        Raises `SankhyaInputError`.
         """
         named = service if isinstance(service, Service) else service_of(service, idempotent=idempotent)
         return cls(named, _body(request))
@@ -91,7 +90,7 @@ def read_json(content: bytes) -> ServiceResponse:
     message = envelope.get("statusMessage")
     try:
         tree = jsonform.to_element("responseBody", body if isinstance(body, Mapping) else {})
-    except InvalidInput as error:
+    except SankhyaInputError as error:
         raise Unreadable(error.problem) from None
     return _response(envelope, message.strip() if isinstance(message, str) else "", tree)
 
@@ -125,13 +124,15 @@ def _body(request: object) -> Element:
     if isinstance(request, Mapping):
         inner = request.get("requestBody", request)
         if not isinstance(inner, Mapping):
-            raise InvalidInput("request", "has a requestBody that is no dict")
+            raise SankhyaInputError("request", "has a requestBody that is no dict")
         return jsonform.to_element("requestBody", inner)
     if isinstance(request, (str, bytes)):
         return _of_text(request)
     if isinstance(request, Element):
         return _within(request)
-    raise InvalidInput("request", f"is a dict, an XML element or text, or a ServiceRequest, not {type(request).__name__}")
+    raise SankhyaInputError(
+        "request", f"is a dict, an XML element or text, or a ServiceRequest, not {type(request).__name__}"
+    )
 
 
 def _of_text(text: str | bytes) -> Element:
@@ -143,7 +144,7 @@ def _of_text(text: str | bytes) -> Element:
         try:
             return parse(b"<requestBody>" + encoded + b"</requestBody>")
         except Unreadable:
-            raise InvalidInput("request", f"is no XML: {alone}") from None
+            raise SankhyaInputError("request", f"is no XML: {alone}") from None
 
 
 def _within(element: Element) -> Element:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from insession.errors import InvalidInput
+from .errors import SankhyaInputError
 
 LOGIN: Final = "MobileLoginSP.login"
 LOGOUT: Final = "MobileLoginSP.logout"
@@ -20,7 +20,8 @@ REMOVE: Final = "CRUDServiceProvider.removeRecord"
 OPEN_FILE: Final = "RepositorioArquivoSP.abreArquivo"
 DELETE_FILES: Final = "ImportacaoImagemSP.deletaArquivos"
 SESSIONS: Final = "SessionManagerSP.getCoreSessions"
-_NAME: Final = re.compile(r"(?:(?P<module>[a-z]{2,20}):)?(?P<name>[A-Za-z][A-Za-z0-9_]{0,63}\.[A-Za-z][A-Za-z0-9_.]{0,63})")
+_PART: Final = r"[A-Za-z][A-Za-z0-9_]{0,63}"
+_NAME: Final = re.compile(rf"(?:(?P<module>[a-z]{{2,20}}):)?(?P<name>{_PART}(?:\.{_PART}){{1,3}})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,10 +43,18 @@ def _known() -> Iterable[Service]:
         yield Service(name)
     for name in (LOGIN, SAVE, REMOVE, "crud.save", "crud.remove"):
         yield Service(name)
-    for verb in (
-        "incluirNota incluirAlterarCabecalhoNota incluirAlterarItemNota duplicarNota confirmarNota cancelarNota "
-        "excluirNotas excluirItemNota ligarPedidoNota marcarPedidosComoNaoPendentes"
-    ).split():
+    for verb in [
+        "incluirNota",
+        "incluirAlterarCabecalhoNota",
+        "incluirAlterarItemNota",
+        "duplicarNota",
+        "confirmarNota",
+        "cancelarNota",
+        "excluirNotas",
+        "excluirItemNota",
+        "ligarPedidoNota",
+        "marcarPedidosComoNaoPendentes",
+    ]:
         yield Service(f"CACSP.{verb}", "mgecom")
     yield Service("SelecaoDocumentoSP.faturar", "mgecom")
     yield Service("ServicosNfeSP.gerarLote", "mgecom")
@@ -62,7 +71,7 @@ def service_of(name: str, *, idempotent: bool | None = None) -> Service:
 
     ``idempotent`` says it of a service that the table does not know, or otherwise than the table.
     """
-    known = SERVICES.get(name) if isinstance(name, str) else None
+    known = SERVICES.get(name)
     if known is None:
         known = _named(name)
     if idempotent is None or idempotent == known.idempotent:
@@ -71,8 +80,8 @@ def service_of(name: str, *, idempotent: bool | None = None) -> Service:
 
 
 def _named(name: str) -> Service:
-    found = _NAME.fullmatch(name) if isinstance(name, str) else None
+    found = _NAME.fullmatch(name)
     if found is None:
-        raise InvalidInput("service", "is a name like 'CACSP.incluirNota', or 'mgecom:CACSP.incluirNota'")
+        raise SankhyaInputError("service", "is a name like 'CACSP.incluirNota', or 'mgecom:CACSP.incluirNota'")
     there = SERVICES.get(found["name"], Service(found["name"]))
     return dataclasses.replace(there, module=found["module"] or there.module)

@@ -32,8 +32,8 @@ class DirectTransport:
         request = call.request
         try:
             if isinstance(request, FileRequest):
-                return received(request, await self._get(request, ticket, call.timeout))
-            answer = await post(self.wire, self.dialect, request, ticket.ref, timeout=call.timeout)
+                return received(request, await self._get(request, ticket))
+            answer = await post(self.wire, self.dialect, request, ticket.ref)
         except ServiceRequestResponseTooLargeException as error:
             raise lost(error, idempotent=call.idempotent) from None
         service = request.service
@@ -41,11 +41,11 @@ class DirectTransport:
             service = dataclasses.replace(service, idempotent=call.idempotent)
         return judged(self.dialect, service, answer)
 
-    async def _get(self, request: FileRequest, ticket: Ticket, timeout: float | None) -> Answer:
+    async def _get(self, request: FileRequest, ticket: Ticket) -> Answer:
         mark = "&" if "?" in request.path else "?"
         url = f"{self.wire.address}/mge/{request.path}{mark}mgeSession={quote(ticket.ref, safe='')}"
         headers = {"Cookie": f"{COOKIE}={ticket.ref}"}
-        return await self.wire.send(request.service, "GET", url, headers=headers, timeout=timeout)
+        return await self.wire.send(request.service, "GET", url, headers=headers)
 
 
 def direct(wire: Wire, settings: SankhyaSettings) -> DirectTransport:
@@ -53,13 +53,12 @@ def direct(wire: Wire, settings: SankhyaSettings) -> DirectTransport:
     return DirectTransport(wire, DIALECTS[settings.dialect])
 
 
-async def post(  # noqa: PLR0917 - what one line on the wire is made of
+async def post(
     wire: Wire,
     dialect: Dialect,
     request: ServiceRequest,
     session: str | None,
     agent: str | None = None,
-    timeout: float | None = None,
 ) -> Answer:
     """Post a request to its module, in a session if there is one yet."""
     headers = {"Content-Type": dialect.content_type}
@@ -71,7 +70,7 @@ async def post(  # noqa: PLR0917 - what one line on the wire is made of
         headers["Cookie"] = f"{COOKIE}={session}"
     name = request.service.name
     content = dialect.write(name, request.body)
-    return await wire.send(name, "POST", url, content=content, headers=headers, timeout=timeout)
+    return await wire.send(name, "POST", url, content=content, headers=headers)
 
 
 def address_of(root: str, service: Service, dialect: Dialect) -> str:

@@ -87,16 +87,13 @@ class Wire:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str],
-        timeout: float | None = None,
     ) -> Answer:
         """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
         client = self._client
         if client is None:
             raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
         try:
-            request = client.build_request(
-                method, url, content=content, headers=dict(headers), timeout=timeout or self._timeout
-            )
+            request = client.build_request(method, url, content=content, headers=headers)
             response = await client.send(request, stream=True)
             try:
                 body = await self._read(service, response)
