@@ -1,0 +1,1 @@
+"""Sankhya: sessions that we hold with the ERP."""
