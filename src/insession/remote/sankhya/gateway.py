@@ -1,8 +1,8 @@
 """The OAuth gateway: one bearer for all sessions of all processes that share a store.
 
 A refresh token is good once. So whoever needs a new bearer takes a lock in the store, looks whether somebody else has
-left one there, takes the refresh token out before it is used, and leaves what it was given: nobody ever shows one twice,
-not even after a crash. What lies in the store is sealed (AES-GCM) with a key derived from the client's secret.
+left one there, takes the refresh token out before it is used, and leaves what it was given: nobody ever shows one
+twice, not even after a crash. What lies in the store is sealed (AES-GCM) with a key derived from the client's secret.
 """
 
 from __future__ import annotations
@@ -122,12 +122,11 @@ class Gateway:
         return self.engine.clock.now()
 
     async def _new(self, before: Grant | None) -> Grant:
-        if before is not None and before.refresh is not None:
-            if await self._leave(msgspec.structs.replace(before, refresh=None, until=0.0)):
-                try:
-                    return await self._asked("refresh", "/token/refresh", {"refresh_token": before.refresh})
-                except (Report, SankhyaException):
-                    logger().info("the gateway did not refresh a bearer; authenticating again")
+        if before is not None and before.refresh is not None and await self._leave(_taken_from(before)):
+            try:
+                return await self._asked("refresh", "/token/refresh", {"refresh_token": before.refresh})
+            except (Report, SankhyaException):
+                logger().info("the gateway did not refresh a bearer; authenticating again")
         about = {"client_id": self._client, "client_secret": self._secret, "grant_type": "client_credentials"}
         return await self._asked("authenticate", "/authenticate", about)
 
@@ -240,6 +239,10 @@ class GatewayTransport:
         url = address_of(f"{wire.address}/gateway/v1", service, JSON)
         content = JSON.write(service.name, request.body)
         return await wire.send(service.name, "POST", url, content=content, headers=headers)
+
+
+def _taken_from(grant: Grant) -> Grant:
+    return msgspec.structs.replace(grant, refresh=None, until=0.0)
 
 
 def _said(name: str, answer: Answer) -> _Said:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
 
 from insession.errors import StoreError
 from insession.remote import errors as pool
+from insession.remote.errors import RemoteError
 
 from . import errors as ours
+from .errors import SankhyaException
+
+
+class translating:  # noqa: N801 - reads like a function in a with statement
+    """A block whose errors are those of this face: ``with translating(token): ...``."""
+
+    __slots__ = ("_token",)
+
+    def __init__(self, token: UUID | None = None) -> None:
+        self._token = token
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, RemoteError | StoreError) and not isinstance(error, SankhyaException):
+            raise translated(error, self._token) from error.__cause__
 
 
 def translated(error: BaseException, token: UUID | None = None) -> Exception:
