@@ -163,7 +163,7 @@ class AsyncSankhyaContext:
     async def detach_session_async(
         self, token: UUID | str, *, lifetime: float | None = None, key: str | bytes | None = None
     ) -> str:
-        """A session sealed for another context of the same user, see `SessionPool.detach`: it is not ours after that."""
+        """A session sealed for another context of the same user, see `SessionPool.detach`; it is ours no more."""
         token = checked(token)
         if token == self._main:
             raise SankhyaInputError("token", "is of the main session, which cannot be given away")

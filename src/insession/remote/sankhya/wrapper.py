@@ -66,10 +66,10 @@ class AsyncSankhyaWrapper:
         found: list[E] = []
         with translating():
             async with self._pool.borrow() as token:
-            while not pages.over and (not max_results or len(found) < max_results):
-                response = await self._page(token, pages)
-                found += crud.typed(entity, response)
-                pages.read(response)
+                while not pages.over and (not max_results or len(found) < max_results):
+                    response = await self._page(token, pages)
+                    found += crud.typed(entity, response)
+                    pages.read(response)
         return found[:max_results] if max_results else found
 
     async def insert_async(self, row: E, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> E:
@@ -117,8 +117,8 @@ class AsyncSankhyaWrapper:
         made = ServiceRequest.of(OPEN_FILE, {"config": {"path": path}})
         with translating():
             async with self._pool.borrow() as token:
-            response: ServiceResponse = await self._pool.invoke(token, self._call(made))
-            generation = self._pool.generation(token)
+                response: ServiceResponse = await self._pool.invoke(token, self._call(made))
+                generation = self._pool.generation(token)
         key = response.find("chave")
         text = "" if key is None else key.get("valor", "")
         if not text:

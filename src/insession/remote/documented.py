@@ -23,15 +23,19 @@ _CRUD: Final = {
 }
 _PARTNER: Final = {"Partner": f"{_HERE}.partner:Partner"}
 _ENTITIES: Final = {"Entity": f"{_HERE}.entities:Entity", "Column": f"{_HERE}.entities:Column"}
+_KINDS: Final = (
+    *("BusinessRule", "CanceledQuery", "Competition", "Deadlock", "DuplicatedDocument", "ExpiredAuthentication"),
+    *("External", "FileNotFound", "ForeignKey", "FullTransactionLogs", "Inaccessible", "InvalidAuthorization"),
+    *("InvalidCredentials", "InvalidExpression", "InvalidRelation", "InvalidSubQuery", "OutcomeUnknown", "Pagination"),
+    *("PermissionDenied", "PropertyName", "PropertyValue", "PropertyWidth", "RequiredAttribute", "SessionExpired"),
+    *("Timeout", "TooManySessions", "UnbalancedDelimiter", "Unavailable", "Unexpected"),
+)
 _ERRORS: Final = {
     name: f"{_HERE}.errors:{name}"
     for name in (
         "SankhyaException",
         "ServiceRequestException",
-        *(
-            f"ServiceRequest{one}Exception"
-            for one in ["BusinessRule", "CanceledQuery", "Competition", "Deadlock", "DuplicatedDocument", "ExpiredAuthentication", "External", "FileNotFound", "ForeignKey", "FullTransactionLogs", "Inaccessible", "InvalidAuthorization", "InvalidCredentials", "InvalidExpression", "InvalidRelation", "InvalidSubQuery", "OutcomeUnknown", "Pagination", "PermissionDenied", "PropertyName", "PropertyValue", "PropertyWidth", "RequiredAttribute", "SessionExpired", "Timeout", "TooManySessions", "UnbalancedDelimiter", "Unavailable", "Unexpected"]
-        ),
+        *(f"ServiceRequest{one}Exception" for one in _KINDS),
     )
 }
 DOCUMENTED: Final = Documented(
