@@ -125,7 +125,7 @@ class Column(Generic[T]):
 
     def read(self, text: str | None) -> T | None:
         """The value in an answer. Raises `ValueError` for what is none of its type."""
-        if text is None or (text == "" and self.type is not str):
+        if text is None or (text == "" and self.kind is not str):
             return None
         try:
             found: T = self._read(text)
