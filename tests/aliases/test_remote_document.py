@@ -188,7 +188,7 @@ def test_closing(samples: Samples, double: SankhyaDouble) -> None:
 @pytest.mark.requirement("S32", "S77")
 def test_errors(samples: Samples, double: SankhyaDouble) -> None:
     ctx = sankhya.SankhyaContext.from_settings()
-    given = {"SankhyaContext": sankhya.SankhyaContext}
+    given: dict[str, Any] = {"SankhyaContext": sankhya.SankhyaContext}
     assert len(samples.run_plain("errors", ctx=ctx, **given)["result"]) == 23
     double.expire()
     double.change(password="other")
