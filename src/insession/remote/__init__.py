@@ -5,6 +5,7 @@ An `Authenticator` says how a session begins and ends, a `Transport` how a call 
 
 from __future__ import annotations
 
+from .blocking import BlockingSessionPool, BlockingVerify
 from .contracts import NOT_DONE, RESEND, Authenticator, Call, FindsLost, Renewal, Ticket, Transport, Verdict, Verify
 from .errors import (
     Busy,
@@ -25,11 +26,18 @@ from .errors import (
     StateLost,
     UnknownToken,
 )
+from .held import TRANSITIONS, SessionState
+from .options import Options
+from .pool import SessionPool
+from .signals import exit_on_sigterm
 
 __all__ = [
     "NOT_DONE",
     "RESEND",
+    "TRANSITIONS",
     "Authenticator",
+    "BlockingSessionPool",
+    "BlockingVerify",
     "Busy",
     "Call",
     "CredentialsRefused",
@@ -38,6 +46,7 @@ __all__ = [
     "HandoverRefused",
     "NotDone",
     "NotSent",
+    "Options",
     "OutcomeLost",
     "OutcomeUnknown",
     "PoolClosed",
@@ -48,10 +57,13 @@ __all__ = [
     "SessionExpired",
     "SessionGone",
     "SessionLimit",
+    "SessionPool",
+    "SessionState",
     "StateLost",
     "Ticket",
     "Transport",
     "UnknownToken",
     "Verdict",
     "Verify",
+    "exit_on_sigterm",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Never, Protocol, TypeVar, runtime_checkable
+from uuid import UUID
 
 import msgspec
 
@@ -30,8 +31,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return "<Ticket>"
 
-    def __rich_repr__(self) -> Iterator[Any]:
-        return iter(())
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
     def __reduce__(self) -> Never:
         raise TypeError("a ticket is secret; hand a session over with detach and attach")
@@ -57,8 +58,8 @@ class Call(msgspec.Struct, Generic[Q], frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"<Call {self.service}>"
 
-    def __rich_repr__(self) -> Iterator[Any]:
-        yield self.service
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("service", self.service)]
 
 
 class Authenticator(Protocol):
@@ -78,8 +79,11 @@ class Authenticator(Protocol):
         ...
 
     def credentials_digest(self) -> bytes:
-        """Bytes that change with the credentials, and that nobody has who does not have them: a digest of user and
-        password. The pool keeps none of it: what it stores or seals with is derived from it by scrypt."""
+        """Bytes that change with the credentials, and that nobody has who does not have them.
+
+        A digest of user and password, say. The pool keeps none of it: what it stores or seals with is derived from it
+        by scrypt.
+        """
         ...
 
     async def login(self, tag: str) -> Ticket:
@@ -134,6 +138,6 @@ Verify = Callable[[OutcomeUnknown], Awaitable[A | Verdict]]
 class Renewal(msgspec.Struct, frozen=True):
     """What the renewal hook is told: the session's token, and its generations before and after."""
 
-    token: str
+    token: UUID
     old: int
     new: int
