@@ -147,9 +147,9 @@ class SankhyaDouble:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = web.Server(self._handle, access_log=None, handler_cancellation=True)
-        runner = web.ServerRunner(server)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls, shutdown_timeout=0.1)
+        site = web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls)
         try:
             await site.start()
             host, port = runner.addresses[0][:2]

@@ -108,6 +108,7 @@ class Services:
         for name in fields:
             if name not in columns and name.partition("_")[0] not in self.tables.keys:
                 raise Refused(f"Descritor do campo '{name}' inválido")
+        places = [(f"f{place}", name) for place, name in enumerate(fields)]
         if request.json:
             rows, more, about = self._json_page(data)
         else:
@@ -118,7 +119,7 @@ class Services:
             **about,
             **more,
             "metadata": {"fields": {"field": [{"name": name} for name in fields]}},
-            "entity": [self._columns(row, fields) for row in rows],
+            "entity": [self._columns(row, places) for row in rows],
         }
         return Answer({"entities": body})
 
@@ -156,14 +157,12 @@ class Services:
             parameters = [_parameter(one) for one in criteria.iter("parameter")]
         return self.tables.find(data.get("rootEntity", ""), expression, parameters)
 
-    def _columns(self, row: Values, fields: list[str]) -> Tree:
-        return {f"f{place}": text(self._value(row, name)) for place, name in enumerate(fields)}
+    def _columns(self, row: Values, places: list[tuple[str, str]]) -> Tree:
+        return {place: text(row[name] if name in row else self._joined(row, name)) for place, name in places}
 
-    def _value(self, row: Values, name: str) -> object:
-        """A column, or ``Entity_COLUMN`` of the row that this one points at by that entity's key."""
+    def _joined(self, row: Values, name: str) -> object:
+        """``Entity_COLUMN``: of the row that this one points at by that entity's key."""
         entity, _, column = name.partition("_")
-        if name in row or entity not in self.tables.keys:
-            return row.get(name)
         key = self.tables.keys[entity]
         found = self.tables.find(entity, f'"{key}" = ?', [row.get(key)])
         return found[0].get(column) if found else None

@@ -39,7 +39,13 @@ def xml(name: str, tree: Tree) -> str:
         if key == "$":
             inside.append(escape(one))
         elif isinstance(one, dict):
-            inside.append(xml(key, one))
+            # Most are values of columns: answers are the most of what the double computes.
+            if not one:
+                inside.append(f"<{key}/>")
+            elif "$" in one and len(one) == 1:
+                inside.append(f"<{key}>{escape(one['$'])}</{key}>")
+            else:
+                inside.append(xml(key, one))
         elif isinstance(one, list):
             inside += [xml(key, each) for each in one]
         else:
