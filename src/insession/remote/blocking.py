@@ -108,11 +108,11 @@ class BlockingSessionPool(Generic[Q, A]):
 
     def invoke(self, token: UUID, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.invoke`."""
-        return self._portal.call(self._pool.invoke, token, call, verify=_in_thread(verify))
+        return self._portal.call(self._pool.invoke, token, call, verify=in_thread(verify))
 
     def send(self, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.send`."""
-        return self._portal.call(self._pool.send, call, verify=_in_thread(verify))
+        return self._portal.call(self._pool.send, call, verify=in_thread(verify))
 
     def borrow(self) -> AbstractContextManager[UUID]:
         """As `SessionPool.borrow`."""
@@ -156,7 +156,7 @@ class BlockingSessionPool(Generic[Q, A]):
         return self._portal.call(asked)
 
 
-def _in_thread(verify: BlockingVerify[A] | None) -> Verify[A] | None:
+def in_thread(verify: BlockingVerify[A] | None) -> Verify[A] | None:
     """A plain function on a thread of its own, where it may make blocking calls."""
     if verify is None:
         return None

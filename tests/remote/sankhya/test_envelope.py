@@ -220,7 +220,7 @@ def test_unknown_services_lie_in_mge_and_are_not_sent_twice() -> None:
     assert service_of("mge:CACSP.incluirNota").module == "mge"
 
 
-@pytest.mark.parametrize("name", ["", "x", "X.y&a=b", "../X.y", "X.y\r\nA: b", "mge:", "M:X.y"])
+@pytest.mark.parametrize("name", ["", "x y", "X.y&a=b", "../X.y", "X.y\r\nA: b", "mge:", "M:X.y"])
 def test_names_that_are_no_service(name: str) -> None:
     with pytest.raises(SankhyaInputError, match="service"):
         service_of(name)

@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal
 
 from insession.blocking import Portal
 from insession.errors import PortalClosed
-from insession.remote.contracts import Verify
+from insession.remote.blocking import BlockingVerify, in_thread
 
 from .context import AsyncSankhyaContext
 from .entities import Entity
@@ -107,13 +107,13 @@ class SankhyaContext:
         request: Body = None,
         *,
         idempotent: bool | None = None,
-        verify: Verify[Any] | None = None,
+        verify: BlockingVerify[Any] | None = None,
         retry_busy: bool = False,
     ) -> ServiceResponse:
-        """As `AsyncSankhyaContext.invoke_with_token_async`; ``verify`` is async, and runs on the context's loop."""
+        """As `AsyncSankhyaContext.invoke_with_token_async`; ``verify`` is a plain function."""
         return self.call(
             lambda: self._context.invoke_with_token_async(
-                token, service, request, idempotent=idempotent, verify=verify, retry_busy=retry_busy
+                token, service, request, idempotent=idempotent, verify=in_thread(verify), retry_busy=retry_busy
             )
         )
 
@@ -121,15 +121,13 @@ class SankhyaContext:
         """As `AsyncSankhyaContext.finalize_session_async`."""
         self.call(lambda: self._context.finalize_session_async(token))
 
-    def detach_session(
-        self, token: UUID | str, *, lifetime: float | None = None, key: str | bytes | None = None
-    ) -> str:
+    def detach_session(self, token: UUID | str, *, lifetime: float = 600.0, key: str | bytes | None = None) -> str:
         """As `AsyncSankhyaContext.detach_session_async`."""
         return self.call(lambda: self._context.detach_session_async(token, lifetime=lifetime, key=key))
 
-    def attach_session(self, token: UUID | str, data: object, *, key: str | bytes | None = None) -> UUID:
+    def attach_session(self, token: UUID | str, data: str, *, key: str | bytes | None = None) -> None:
         """As `AsyncSankhyaContext.attach_session_async`."""
-        return self.call(lambda: self._context.attach_session_async(token, data, key=key))
+        self.call(lambda: self._context.attach_session_async(token, data, key=key))
 
     def get_session_stats(self) -> dict[str, int]:
         """As `AsyncSankhyaContext.get_session_stats`."""
@@ -188,21 +186,21 @@ class SankhyaWrapper:
         """As `AsyncSankhyaWrapper.find_async`."""
         return self._call(lambda verbs: verbs.find_async(entity, criteria, parameters, max_results=max_results))
 
-    def insert(self, row: E, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> E:
+    def insert(self, row: E, *, verify: BlockingVerify[Any] | None = None, retry_busy: bool = False) -> E:
         """As `AsyncSankhyaWrapper.insert_async`."""
-        return self._call(lambda verbs: verbs.insert_async(row, verify=verify, retry_busy=retry_busy))
+        return self._call(lambda verbs: verbs.insert_async(row, verify=in_thread(verify), retry_busy=retry_busy))
 
-    def insert_all(self, rows: Sequence[E], *, verify: Verify[Any] | None = None) -> list[E]:
+    def insert_all(self, rows: Sequence[E], *, verify: BlockingVerify[Any] | None = None) -> list[E]:
         """As `AsyncSankhyaWrapper.insert_all_async`."""
-        return self._call(lambda verbs: verbs.insert_all_async(rows, verify=verify))
+        return self._call(lambda verbs: verbs.insert_all_async(rows, verify=in_thread(verify)))
 
-    def update(self, row: E, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> E:
+    def update(self, row: E, *, verify: BlockingVerify[Any] | None = None, retry_busy: bool = False) -> E:
         """As `AsyncSankhyaWrapper.update_async`."""
-        return self._call(lambda verbs: verbs.update_async(row, verify=verify, retry_busy=retry_busy))
+        return self._call(lambda verbs: verbs.update_async(row, verify=in_thread(verify), retry_busy=retry_busy))
 
-    def remove(self, row: Entity, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> None:
+    def remove(self, row: Entity, *, verify: BlockingVerify[Any] | None = None, retry_busy: bool = False) -> None:
         """As `AsyncSankhyaWrapper.remove_async`."""
-        self._call(lambda verbs: verbs.remove_async(row, verify=verify, retry_busy=retry_busy))
+        self._call(lambda verbs: verbs.remove_async(row, verify=in_thread(verify), retry_busy=retry_busy))
 
     def invoke_service(
         self,
@@ -210,13 +208,13 @@ class SankhyaWrapper:
         request: Body = None,
         *,
         idempotent: bool | None = None,
-        verify: Verify[Any] | None = None,
+        verify: BlockingVerify[Any] | None = None,
         retry_busy: bool = False,
     ) -> ServiceResponse:
         """As `AsyncSankhyaWrapper.invoke_service_async`."""
         return self._call(
             lambda verbs: verbs.invoke_service_async(
-                service, request, idempotent=idempotent, verify=verify, retry_busy=retry_busy
+                service, request, idempotent=idempotent, verify=in_thread(verify), retry_busy=retry_busy
             )
         )
 

@@ -161,21 +161,20 @@ class AsyncSankhyaContext:
             await self.pool.finalize(token)
 
     async def detach_session_async(
-        self, token: UUID | str, *, lifetime: float | None = None, key: str | bytes | None = None
+        self, token: UUID | str, *, lifetime: float = 600.0, key: str | bytes | None = None
     ) -> str:
         """A session sealed for another context of the same user, see `SessionPool.detach`; it is ours no more."""
         token = checked(token)
         if token == self._main:
             raise SankhyaInputError("token", "is of the main session, which cannot be given away")
-        options = {} if lifetime is None else {"lifetime": lifetime}
         with translating(token):
-            return await self.pool.detach(token, key=key, **options)
+            return await self.pool.detach(token, lifetime=lifetime, key=key)
 
-    async def attach_session_async(self, token: UUID | str, data: object, *, key: str | bytes | None = None) -> UUID:
-        """Take over a session that another context has detached."""
+    async def attach_session_async(self, token: UUID | str, data: str, *, key: str | bytes | None = None) -> None:
+        """Take over a session that another context has detached. Raises `SankhyaHandoverRefused`."""
         token = checked(token)
         with translating(token):
-            return await self.pool.attach(token, data, key=key)
+            await self.pool.attach(token, data, key=key)
 
     def get_session_stats(self) -> dict[str, int]:
         """``active_sessions``, ``total_created``, ``total_finalized``, ``token_renewals`` and more, of one moment."""

@@ -118,8 +118,10 @@ def decoded_text(raw: bytes) -> str:
 
 def _decoded(text: str) -> str | None:
     try:
-        found = decoded_text(base64.b64decode(text, validate=True)).strip()
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
-    # Four letters of plain text may be base64 of something: of no text, though.
-    return None if _CONTROL.search(found) else found
+    found = decoded_text(raw)
+    # A word of four or eight letters may be base64 of something, but hardly of words.
+    plain = sum(one.isascii() for one in found)
+    return None if _CONTROL.search(found) or 2 * plain < len(found) else found.strip()

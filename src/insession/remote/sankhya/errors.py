@@ -48,7 +48,7 @@ bearer or a session id; ``raw`` holds the first bytes of an answer that could no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from insession.errors import (
@@ -75,7 +75,7 @@ class SankhyaException(InsessionError):
         status: int | None = None,
         token: UUID | None = None,
     ) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)  # not that of the other parent, where there are two
         self.message: str = message
         self.service: str | None = service
         self.status: int | None = status
@@ -157,7 +157,8 @@ class ServiceRequestTooManySessionsException(ServiceRequestException, LimitReach
 class ServiceRequestOutcomeUnknownException(ServiceRequestException, OutcomeUnknown):
     """The request left and its answer was lost: it may have run, or not. It was sent once.
 
-    ``request`` is what was sent, ``at`` the wall time of that (seconds since 1970).
+    ``request`` is what was sent, ``at`` the wall time of that (seconds since 1970). The request is in no text, and goes
+    into no pickle.
     """
 
     def __init__(
@@ -166,6 +167,9 @@ class ServiceRequestOutcomeUnknownException(ServiceRequestException, OutcomeUnkn
         super().__init__(message, service=service, status=status, token=token)
         self.request: object = None
         self.at: float | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**vars(self), "request": None}
 
 
 class ServiceRequestNotDoneException(ServiceRequestException):

@@ -6,6 +6,7 @@ import dataclasses
 from email.message import Message
 from typing import Final
 from urllib.parse import quote
+from uuid import UUID
 
 from insession.remote.errors import OutcomeLost
 
@@ -33,7 +34,7 @@ class FileKey:
     """The key of a file. It is good in the session that it was given in, and in no other: `text` is not all of it."""
 
     text: str = dataclasses.field(repr=False)
-    token: object = dataclasses.field(repr=False)
+    token: UUID
     generation: int = 0
 
 

@@ -142,9 +142,12 @@ def _of_text(text: str | bytes) -> Element:
     except Unreadable as alone:
         # Several elements side by side are fine as what is in a body.
         try:
-            return parse(b"<requestBody>" + encoded + b"</requestBody>")
+            body = parse(b"<requestBody>" + encoded + b"</requestBody>")
         except Unreadable:
+            body = Element("requestBody")
+        if not len(body):
             raise SankhyaInputError("request", f"is no XML: {alone}") from None
+        return body
 
 
 def _within(element: Element) -> Element:

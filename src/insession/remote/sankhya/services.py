@@ -21,7 +21,7 @@ OPEN_FILE: Final = "RepositorioArquivoSP.abreArquivo"
 DELETE_FILES: Final = "ImportacaoImagemSP.deletaArquivos"
 SESSIONS: Final = "SessionManagerSP.getCoreSessions"
 _PART: Final = r"[A-Za-z][A-Za-z0-9_]{0,63}"
-_NAME: Final = re.compile(rf"(?:(?P<module>[a-z]{{2,20}}):)?(?P<name>{_PART}(?:\.{_PART}){{1,3}})")
+_NAME: Final = re.compile(rf"(?:(?P<module>[a-z]{{2,20}}):)?(?P<name>{_PART}(?:\.{_PART}){{0,3}})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ class translating:  # noqa: N801 - reads like a function in a with statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, RemoteError | StoreError) and not isinstance(error, SankhyaException):
+        if isinstance(error, SankhyaException):
+            error.token = error.token or self._token
+        elif isinstance(error, RemoteError | StoreError):
             raise translated(error, self._token) from error.__cause__
 
 

@@ -75,28 +75,27 @@ class AsyncSankhyaWrapper:
     async def insert_async(self, row: E, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> E:
         """Insert a row; as the service has it then, its new key included.
 
-        ``verify`` is asked if the answer was lost (`insession.remote.Verify`); without it that raises
-        `ServiceRequestOutcomeUnknownException`, and nothing is sent twice. ``retry_busy``: try again after a deadlock
-        and the like, which the service rolled back.
+        ``verify`` is asked if the answer was lost: it gives back the row if it is there, else a verdict
+        (`insession.remote.Verify`). Without it that raises `ServiceRequestOutcomeUnknownException`, and nothing is sent
+        twice. ``retry_busy``: try again after a deadlock and the like, which the service rolled back.
         """
-        response = await self._any(crud.save([(row, False)]), verify=verify, retry_busy=retry_busy)
-        return crud.saved(row, response)
+        return await self._save(row, there=False, verify=verify, retry_busy=retry_busy)
 
     async def update_async(self, row: E, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> E:
         """Change the columns of a row that were given, all but its key; see `insert_async`."""
-        response = await self._any(crud.save([(row, True)]), verify=verify, retry_busy=retry_busy)
-        return crud.saved(row, response)
+        return await self._save(row, there=True, verify=verify, retry_busy=retry_busy)
 
     async def insert_all_async(self, rows: Sequence[E], *, verify: Verify[Any] | None = None) -> list[E]:
-        """Insert rows of one entity by one request: all, or none."""
+        """Insert rows of one entity by one request: all, or none; ``verify`` gives back all of them."""
         if not rows:
             return []
-        response = await self._any(crud.save([(row, False) for row in rows]), verify=verify)
-        found = crud.typed(type(rows[0]), response)
-        return found or list(rows)
+        answer = await self._any(crud.save([(row, False) for row in rows]), verify=verify)
+        if not isinstance(answer, ServiceResponse):
+            return list(answer)
+        return crud.typed(type(rows[0]), answer) or list(rows)
 
     async def remove_async(self, row: Entity, *, verify: Verify[Any] | None = None, retry_busy: bool = False) -> None:
-        """Remove a row, by its primary key."""
+        """Remove a row, by its primary key; see `insert_async`. What ``verify`` gives back, if no verdict, is: done."""
         await self._any(crud.remove(row), verify=verify, retry_busy=retry_busy)
 
     async def invoke_service_async(
@@ -110,7 +109,8 @@ class AsyncSankhyaWrapper:
     ) -> ServiceResponse:
         """Ask any service, in any session of the context's; see `ServiceRequest.of` for what it takes."""
         made = ServiceRequest.of(service, request, idempotent=idempotent)
-        return await self._any(made, verify=verify, retry_busy=retry_busy)
+        response: ServiceResponse = await self._any(made, verify=verify, retry_busy=retry_busy)
+        return response
 
     async def open_file_async(self, path: str) -> FileKey:
         """The key of a file in the service's repository, for `get_file_async`."""
@@ -131,18 +131,21 @@ class AsyncSankhyaWrapper:
         ``to``: also write it there. Raises `ServiceRequestFileNotFoundException`, and
         `ServiceRequestSessionStateException` if the session of the key has been renewed since.
         """
-        text = key.text if isinstance(key, FileKey) else key
-        call = self._file_call(file_request(text))
-        if isinstance(key, FileKey):
-            call = Call(service=call.service, request=call.request, idempotent=True, generation=key.generation)
-        file: File = await self._sent(call, key.token if isinstance(key, FileKey) else None)
+        file: File
+        with translating():
+            if isinstance(key, FileKey):
+                call = self._file_call(file_request(key.text), generation=key.generation)
+                file = await self._pool.invoke(key.token, call)
+            else:
+                file = await self._pool.send(self._file_call(file_request(key)))
         if to is not None:
             await anyio.Path(to).write_bytes(file.content)
         return file
 
     async def get_image_async(self, entity: str, **keys: object) -> File | None:
         """The image of a row, named by its key: ``get_image_async("Produto", CODPROD=4)``; None: it has none."""
-        image: File | None = await self._sent(self._file_call(image_request(entity, keys)))
+        with translating():
+            image: File | None = await self._pool.send(self._file_call(image_request(entity, keys)))
         return image
 
     async def delete_files_async(self, *paths: str) -> None:
@@ -159,26 +162,32 @@ class AsyncSankhyaWrapper:
         response: ServiceResponse = await self._pool.invoke(token, call)
         return response
 
+    async def _save(self, row: E, *, there: bool, verify: Verify[Any] | None, retry_busy: bool) -> E:
+        answer = await self._any(crud.save([(row, there)]), verify=verify, retry_busy=retry_busy)
+        if isinstance(answer, ServiceResponse):
+            return crud.saved(row, answer)
+        found: E = answer  # what the verify function found
+        return found
+
     async def _any(
         self, request: ServiceRequest, *, verify: Verify[Any] | None = None, retry_busy: bool = False
-    ) -> ServiceResponse:
-        response: ServiceResponse = await self._sent(self._call(request, retry_busy=retry_busy), verify=verify)
-        return response
-
-    async def _sent(self, call: Call[Any], token: UUID | None = None, verify: Verify[Any] | None = None) -> Any:
-        with translating(token):
-            if token is not None:
-                return await self._pool.invoke(token, call, verify=verify)
-            async with self._pool.borrow() as borrowed:
-                return await self._pool.invoke(borrowed, call, verify=verify)
+    ) -> Any:
+        with translating():
+            return await self._pool.send(self._call(request, retry_busy=retry_busy), verify=verify)
 
     def _call(
         self, request: ServiceRequest, *, retry_busy: bool = False, generation: int | None = None
     ) -> Call[ServiceRequest]:
         return call_of(request, timeout=self._timeout, retry_busy=retry_busy, generation=generation)
 
-    def _file_call(self, request: FileRequest) -> Call[FileRequest]:
-        return Call(service=request.service, request=request, idempotent=True, timeout=self._timeout)
+    def _file_call(self, request: FileRequest, generation: int | None = None) -> Call[FileRequest]:
+        return Call(
+            service=request.service,
+            request=request,
+            idempotent=True,
+            timeout=self._timeout,
+            generation=generation,
+        )
 
 
 def call_of(
