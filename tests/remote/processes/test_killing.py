@@ -48,8 +48,6 @@ def test_the_next_process_ends_what_a_dead_one_held_and_nothing_of_a_living_one(
     assert double.counters.logins_ok == logins
     assert of_the_living
     for one in (living, after):
-        one.popen.stdin and one.popen.stdin.close()
-        one.popen.stdin = None
         assert one.end() == (0, "")
     counters = double.counters
     assert (counters.live_sessions, counters.orphans, counters.logouts) == (0, 0, counters.logins_ok)
