@@ -121,7 +121,8 @@ def _threads(run: Run, double: Double, folder: Path) -> list[Figure]:
     floors = [Floor(double, logged_in(double)) for _ in range(THREADS)]
     busy: list[float] = []
     clients = [httpx2.Client() for _ in floors]
-    with SankhyaContext(settings(double), store=f"sqlite:///{folder / 'blocking.db'}") as context:
+    # As many sessions as the other threads have.
+    with SankhyaContext(settings(double, max_sessions=THREADS), store=f"sqlite:///{folder / 'blocking.db'}") as context:
 
         async def alone() -> float:
             finds = [
@@ -199,9 +200,10 @@ def _percent(shares: list[float]) -> str:
     return f"{100 * sorted(shares)[len(shares) // 2]:.0f} % of a core"
 
 
-def settings(double: Double) -> SankhyaSettings:
+def settings(double: Double, **options: Any) -> SankhyaSettings:
     """How a context reaches the double; no variable of the environment counts."""
-    return SankhyaSettings(base_url=double.url, username="SUP", password="secret", _env_file=None)  # noqa: S106 - the double's
+    given = {"username": "SUP", "password": "secret", "_env_file": None}
+    return SankhyaSettings(base_url=double.url, **given, **options)
 
 
 def measure(run: Run) -> list[Figure]:
