@@ -189,7 +189,9 @@ class AsyncSankhyaContext:
         wire = await stack.enter_async_context(Wire(settings))
         gateway = Gateway(wire, settings) if settings.by_gateway else None
         authenticator, transport = _ends(wire, settings, gateway)
-        pool = await stack.enter_async_context(self._made(settings, authenticator, transport))
+        # A store resolves its path.
+        pool = await anyio.to_thread.run_sync(self._made, settings, authenticator, transport)
+        await stack.enter_async_context(pool)
         if gateway is not None:
             gateway.engine = pool.engine
         self._main = await pool.acquire(shared=True)
