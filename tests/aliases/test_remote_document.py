@@ -214,6 +214,8 @@ def test_an_expired_session_takes_the_documents_way(samples: Samples, double: Sa
 def test_logging(samples: Samples, double: SankhyaDouble, caplog: pytest.LogCaptureFixture) -> None:
     level = logging.getLogger().level
     try:
+        # The sample's basicConfig does nothing beside pytest's handlers: what it asks for is asked for here.
+        logging.getLogger().setLevel(logging.DEBUG)
         bound = samples.run_plain("logging")
         with sankhya.SankhyaContext.from_settings() as ctx:
             ctx.finalize_session(ctx.acquire_session())

@@ -1,12 +1,12 @@
-"""HTTP to the service: one client that keeps connections open, and what its failures mean.
+"""HTTP to the service: connections that are kept open, and what their failures mean.
 
-The client keeps no cookies: many sessions share it, and each request carries the cookie of its own.
+It is httpx2's transport without its client: no cookies are kept (many sessions share it, and each request carries the
+cookie of its own), nothing is redirected, and nobody logs URLs, which hold session ids.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import http.cookiejar
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -28,6 +28,7 @@ from .settings import SankhyaSettings
 
 USER_AGENT: Final = "insession-sankhya/1"
 MOST_CONNECTIONS: Final = 100
+MOST_URLS: Final = 500
 _SECRET: Final = ("MobileLoginSP.", "SessionManagerSP.", "authenticate", "refresh")
 """Beginnings of services whose answers hold session ids or tokens."""
 _NOT_SENT: Final = (
@@ -54,7 +55,7 @@ class Answer:
 
 
 class Wire:
-    """Sends requests to one service. ``async with`` opens the client and closes it.
+    """Sends requests to one service. ``async with`` opens the transport and closes it.
 
     What it raises says whether a request left: `NotSent`, `OutcomeLost`, each with a `ServiceRequestException`, and
     `ServiceRequestResponseTooLargeException` of a request that has run.
@@ -63,21 +64,22 @@ class Wire:
     def __init__(self, settings: SankhyaSettings) -> None:
         self.address: str = settings.address
         self.most: int = settings.max_response_bytes
-        self._timeout = settings.timeout
         self._ca_file = settings.ca_file
-        self._client: httpx2.AsyncClient | None = None
+        self._timeouts = {"timeout": httpx2.Timeout(settings.timeout).as_dict()}
+        self._urls: dict[str, httpx2.URL] = {}
+        self._transport: httpx2.AsyncHTTPTransport | None = None
 
     async def __aenter__(self) -> Self:
         # Certificates are read from disk.
-        self._client = await anyio.to_thread.run_sync(self._made)
+        self._transport = await anyio.to_thread.run_sync(self._made)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
 
     async def send(
         self,
@@ -89,12 +91,18 @@ class Wire:
         headers: Mapping[str, str],
     ) -> Answer:
         """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
-        client = self._client
-        if client is None:
+        transport = self._transport
+        if transport is None:
             raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
         try:
-            request = client.build_request(method, url, content=content, headers=headers)
-            response = await client.send(request, stream=True)
+            request = httpx2.Request(
+                method,
+                self._parsed(url),
+                content=content,
+                headers={"User-Agent": USER_AGENT, "Accept": "*/*", **headers},
+                extensions=self._timeouts,
+            )
+            response = await transport.handle_async_request(request)
             try:
                 body = await self._read(service, response)
             finally:
@@ -105,6 +113,15 @@ class Wire:
             lost = _inaccessible(service, f"the answer of {self.address} was lost ({type(error).__name__})")
             raise OutcomeLost(str(lost), error=lost) from None
         return Answer(response.status_code, body, response.headers)
+
+    def _parsed(self, url: str) -> httpx2.URL:
+        """The URL, of which there are few for each session; to take one apart costs as much as to send it."""
+        found = self._urls.get(url)
+        if found is None:
+            if len(self._urls) >= MOST_URLS:
+                self._urls.clear()
+            found = self._urls[url] = httpx2.URL(url)
+        return found
 
     async def _read(self, service: str, response: httpx2.Response) -> bytes:
         if int(response.headers.get("Content-Length") or 0) <= self.most and "Content-Encoding" not in response.headers:
@@ -131,7 +148,7 @@ class Wire:
         # A certificate that is refused now will be refused again.
         return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
 
-    def _made(self) -> httpx2.AsyncClient:
+    def _made(self) -> httpx2.AsyncHTTPTransport:
         verify: ssl.SSLContext | bool = True
         if self._ca_file is not None:
             try:
@@ -139,14 +156,10 @@ class Wire:
             except OSError as error:
                 problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
                 raise SankhyaSettingsError(problem, ("ca_file",)) from None
-        nobody = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        return httpx2.AsyncClient(
+        return httpx2.AsyncHTTPTransport(
             verify=verify,
-            cookies=nobody,
-            headers={"User-Agent": USER_AGENT},
-            timeout=self._timeout,
             limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
-            # Nobody stands between but whom the settings name: no proxies and no .netrc of the environment.
+            # Nobody stands between but whom the settings name: no proxies of the environment.
             trust_env=False,
         )
 
