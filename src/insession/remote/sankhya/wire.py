@@ -1,14 +1,16 @@
 """HTTP to the service: one client that keeps connections open, and what its failures mean.
 
-The client keeps no cookies: many sessions share it, and each request carries the cookie of its own.
+It is httpx2's transport, without the client above it: that one keeps cookies, which many sessions must not share, and
+costs as much as all of ours. Its loggers would tell session ids, in URLs and headers: of our requests they say nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import http.cookiejar
+import functools
+import logging
 import ssl
-from collections.abc import Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,6 +30,12 @@ from .settings import SankhyaSettings
 
 USER_AGENT: Final = "insession-sankhya/1"
 MOST_CONNECTIONS: Final = 100
+IDLE: Final = 5.0
+"""Seconds that an unused connection is kept: less than any server's, which would close it under a request."""
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_LOGGERS: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.http2", "httpcore2.proxy")
+_quiet: Final[ContextVar[bool]] = ContextVar("insession.remote.sankhya.wire", default=False)
+"""A request of ours is under way in this task."""
 _SECRET: Final = ("MobileLoginSP.", "SessionManagerSP.", "authenticate", "refresh")
 """Beginnings of services whose answers hold session ids or tokens."""
 _NOT_SENT: Final = (
@@ -63,9 +71,9 @@ class Wire:
     def __init__(self, settings: SankhyaSettings) -> None:
         self.address: str = settings.address
         self.most: int = settings.max_response_bytes
-        self._timeout = settings.timeout
+        self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), settings.timeout)}
         self._ca_file = settings.ca_file
-        self._client: httpx2.AsyncClient | None = None
+        self._client: httpx2.AsyncHTTPTransport | None = None
 
     async def __aenter__(self) -> Self:
         # Certificates are read from disk.
@@ -86,15 +94,19 @@ class Wire:
         url: str,
         *,
         content: bytes | None = None,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
     ) -> Answer:
         """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
         client = self._client
         if client is None:
             raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
+        quiet = _quiet.set(True)
         try:
-            request = client.build_request(method, url, content=content, headers=headers)
-            response = await client.send(request, stream=True)
+            response = await client.handle_async_request(
+                httpx2.Request(
+                    method, _parsed(url), headers=_HEADERS | headers, content=content, extensions=self._extensions
+                )
+            )
             try:
                 body = await self._read(service, response)
             finally:
@@ -104,6 +116,8 @@ class Wire:
         except httpx2.HTTPError as error:
             lost = _inaccessible(service, f"the answer of {self.address} was lost ({type(error).__name__})")
             raise OutcomeLost(str(lost), error=lost) from None
+        finally:
+            _quiet.reset(quiet)
         return Answer(response.status_code, body, response.headers)
 
     async def _read(self, service: str, response: httpx2.Response) -> bytes:
@@ -131,7 +145,7 @@ class Wire:
         # A certificate that is refused now will be refused again.
         return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
 
-    def _made(self) -> httpx2.AsyncClient:
+    def _made(self) -> httpx2.AsyncHTTPTransport:
         verify: ssl.SSLContext | bool = True
         if self._ca_file is not None:
             try:
@@ -139,16 +153,23 @@ class Wire:
             except OSError as error:
                 problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
                 raise SankhyaSettingsError(problem, ("ca_file",)) from None
-        nobody = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        return httpx2.AsyncClient(
-            verify=verify,
-            cookies=nobody,
-            headers={"User-Agent": USER_AGENT},
-            timeout=self._timeout,
-            limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
-            # Nobody stands between but whom the settings name: no proxies and no .netrc of the environment.
-            trust_env=False,
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_silence)
+        limits = httpx2.Limits(
+            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=IDLE
         )
+        # Nobody stands between but whom the settings name: no proxies of the environment.
+        return httpx2.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _parsed(url: str) -> httpx2.URL:
+    """The same few URLs come again and again, and taking one apart costs more than building the request."""
+    return httpx2.URL(url)
+
+
+def _silence(_: logging.LogRecord) -> bool:
+    return not _quiet.get()
 
 
 def unreadable(service: str, answer: Answer, problem: str) -> ServiceRequestInvalidResponseException:
