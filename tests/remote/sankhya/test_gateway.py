@@ -136,6 +136,7 @@ async def test_what_lies_in_the_store_is_sealed(double: SankhyaDouble, tmp_path:
     async with AsyncSankhyaContext(gateway_settings(double), store=store) as context:
         grant = context._authenticator.gateway._grant  # type: ignore[union-attr]
         assert grant is not None
+        assert grant.refresh is not None
         bearer, refresh = grant.access, grant.refresh
         assert repr(grant) == "<Grant>"
     content = await anyio.to_thread.run_sync(

@@ -62,6 +62,7 @@ async def test_no_bearer_is_logged(double: SankhyaDouble, caplog: pytest.LogCapt
             await context.wrapper.find_async(Partner)
             grant = context._authenticator.gateway._grant  # type: ignore[union-attr]
     assert grant is not None
+    assert grant.refresh is not None
     said = everything(caplog.records)
     for secret in (grant.access, grant.refresh, "client-secret", "x-token"):
         assert secret not in said
