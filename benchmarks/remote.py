@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
@@ -120,12 +121,12 @@ def _threads(run: Run, double: Double, folder: Path) -> list[Figure]:
     floors = [Floor(double, logged_in(double)) for _ in range(THREADS)]
     busy: list[float] = []
     clients = [httpx2.Client() for _ in floors]
-    with SankhyaContext(settings(double), store=f"sqlite:///{folder / 'blocking.db'}") as context:
+    # As many sessions as the other threads have.
+    with SankhyaContext(settings(double, max_sessions=THREADS), store=f"sqlite:///{folder / 'blocking.db'}") as context:
 
         async def alone() -> float:
             finds = [
-                lambda floor=floor, client=client: floor.find_blocking(client)
-                for floor, client in zip(floors, clients, strict=True)
+                functools.partial(floor.find_blocking, client) for floor, client in zip(floors, clients, strict=True)
             ]
             return await asyncio.to_thread(_crowd, double, each, finds, busy)
 
@@ -141,10 +142,9 @@ def _threads(run: Run, double: Double, folder: Path) -> list[Figure]:
     return _figures(f"{THREADS} threads", values, 0.7, f"the double's CPU meanwhile: {_percent(busy)}")
 
 
-def _crowd(double: Double, each: int, finds: list[Callable[[], list[Any]]], busy: list[float]) -> float:
+def _crowd(double: Double, each: int, finds: Sequence[Callable[[], list[Any]]], busy: list[float]) -> float:
     def work(find: Callable[[], list[Any]]) -> None:
-        for _ in range(each):
-            done.append(len(find()))
+        done.extend(len(find()) for _ in range(each))
 
     done: list[int] = []
     gc.collect()
@@ -200,9 +200,10 @@ def _percent(shares: list[float]) -> str:
     return f"{100 * sorted(shares)[len(shares) // 2]:.0f} % of a core"
 
 
-def settings(double: Double) -> SankhyaSettings:
+def settings(double: Double, **options: Any) -> SankhyaSettings:
     """How a context reaches the double; no variable of the environment counts."""
-    return SankhyaSettings(base_url=double.url, username="SUP", password="secret", _env_file=None)
+    given = {"username": "SUP", "password": "secret", "_env_file": None}
+    return SankhyaSettings(base_url=double.url, **given, **options)
 
 
 def measure(run: Run) -> list[Figure]:

@@ -16,7 +16,7 @@ from .crowd import SEEDED, check, crowd, settings_of
 def test_mixed_calls_of_many_threads(tmp_path: Path) -> None:
     with SankhyaDouble(seed=SEEDED, session_max_requests=25, login_latency=0.02) as double:
         settings = settings_of(double, max_sessions=12, acquire_timeout=40)
-        store = f"sqlite:///{tmp_path / 'sessions.db'}?synchronous=off"
+        store = f"sqlite:///{tmp_path / 'sessions.db'}?synchronous=normal"
         with SankhyaContext(settings, store=store) as ctx:
             seen = crowd(ctx, threads=16, calls=30)
             stats = ctx.get_session_stats()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import selectors
+import queue
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,9 @@ class Program:
             text=True,
             bufsize=1,
         )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
 
     def __enter__(self) -> Self:
         return self
@@ -60,19 +64,23 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.communicate()
+        self.popen.kill()
+        self.popen.wait()
+        self._reading.join()
+        for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            assert stream is not None
+            stream.close()
 
     def line(self) -> str:
         """Its next line."""
-        assert self.popen.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.popen.stdout, selectors.EVENT_READ)
-            line = self.popen.stdout.readline() if selector.select(DEADLINE) else ""
+        try:
+            line = self._lines.get(timeout=DEADLINE)
+        except queue.Empty:
+            line = ""
         if not line:
             self.popen.kill()
-            raise AssertionError(f"it said nothing: {self.popen.communicate()[1]}")
+            assert self.popen.stderr is not None
+            raise AssertionError(f"it said nothing: {self.popen.stderr.read()}")
         return line.strip()
 
     def say(self, line: str = "") -> None:
@@ -91,9 +99,19 @@ class Program:
         self.popen.send_signal(number)
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end: exit code, and what it wrote to standard error."""
-        _, errors = self.popen.communicate(timeout=DEADLINE)
+        """Close its standard input, and wait for its end: exit code, and what it wrote to standard error."""
+        assert self.popen.stdin is not None
+        assert self.popen.stderr is not None
+        self.popen.stdin.close()
+        errors = self.popen.stderr.read()
+        self.popen.wait(DEADLINE)
         return self.popen.returncode, errors
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            self._lines.put(line)
+        self._lines.put("")
 
 
 def environ_of(double: Double, folder: Path) -> dict[str, str]:

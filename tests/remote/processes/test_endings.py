@@ -34,11 +34,11 @@ def test_it_logs_out(double: SankhyaDouble, start: Run, how: str, code: int) -> 
 @pytest.mark.requirement("S43")
 def test_sigterm_with_the_handler_that_one_asks_for(double: SankhyaDouble, start: Run) -> None:
     program = start(
-        f"from insession.remote import logout_on_sigterm\nlogout_on_sigterm()\n{HOLD}\nsay('holds')\ntime.sleep(60)"
+        f"from insession.remote import exit_on_sigterm\nexit_on_sigterm()\n{HOLD}\nsay('holds')\ntime.sleep(60)"
     )
     assert program.line() == "holds"
     program.signal(signal.SIGTERM)
-    program.end()
+    assert program.end() == (143, "")
     assert (double.counters.live_sessions, double.counters.logouts) == (0, 2)
 
 

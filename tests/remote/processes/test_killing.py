@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from insession.testing import SankhyaDouble
 
-from .conftest import Run
+from .conftest import House, Run
 from .running import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+Check = Callable[[], None]
 HOLDER = """
 ctx = SankhyaContext.from_settings()
 tokens = [ctx.acquire_session() for _ in range(2)]
@@ -48,38 +51,10 @@ def test_the_next_process_ends_what_a_dead_one_held_and_nothing_of_a_living_one(
     assert double.counters.logins_ok == logins
     assert of_the_living
     for one in (living, after):
-        one.popen.stdin and one.popen.stdin.close()
-        one.popen.stdin = None
         assert one.end() == (0, "")
     counters = double.counters
     assert (counters.live_sessions, counters.orphans, counters.logouts) == (0, 0, counters.logins_ok)
     assert counters.violations == ()
-
-
-@pytest.mark.requirement("S44")
-def test_a_living_process_ends_what_a_dead_one_held(double: SankhyaDouble, start: Run) -> None:
-    living, dead = start(HOLDER), start(HOLDER)
-    assert dead.line() == living.line() == "holds"
-    dead.kill()
-    wait_until(lambda: double.counters.live_sessions == 3, "the dead one's sessions are logged out")
-    assert (double.counters.logouts, double.counters.logouts_unknown) == (3, 0)
-    living.say()
-    assert living.line().startswith("1 ")
-
-
-@pytest.mark.requirement("S44", "S5")
-def test_killed_between_the_ending_and_the_logout(double: SankhyaDouble, start: Run) -> None:
-    double.inject("hold", service="logout")
-    dead = start(FINALIZER)
-    assert dead.line() == "holds"
-    dead.say()
-    wait_until(lambda: double.requests("logout"), "the logout is under way")
-    dead.kill()
-    assert double.counters.live_sessions == 2
-    after = start(HOLDER)
-    assert after.line() == "holds"
-    wait_until(lambda: double.counters.live_sessions == 3, "both are logged out")
-    assert double.counters.logouts == 2
 
 
 @pytest.mark.requirement("S48")
@@ -94,12 +69,63 @@ def test_two_recoveries_at_once_end_each_session_once(double: SankhyaDouble, sta
     assert (double.counters.logouts, double.counters.logouts_unknown) == (3, 0)
 
 
-@pytest.mark.requirement("S45", "S46")
-def test_killed_within_a_login(double: SankhyaDouble, start: Run) -> None:
+@pytest.mark.requirement("S44", "S45", "S46")
+def test_what_takes_its_time(make_house: Callable[[], House]) -> None:
+    """Three deaths at once, because each takes some real seconds to be noticed."""
+    for check in [
+        among_the_living(make_house()),
+        between_ending_and_logout(make_house()),
+        within_a_login(make_house()),
+    ]:
+        check()
+
+
+def among_the_living(house: House) -> Check:
+    """Somebody lives on, and nobody starts: a node counts as dead after 15 s."""
+    living, dead = house.start(HOLDER), house.start(HOLDER)
+    assert dead.line() == living.line() == "holds"
+    dead.kill()
+
+    def check() -> None:
+        wait_until(lambda: house.double.counters.live_sessions == 3, "the dead one's sessions are logged out")
+        assert (house.double.counters.logouts, house.double.counters.logouts_unknown) == (3, 0)
+        living.say()
+        assert living.line().startswith("1 ")
+
+    return check
+
+
+def between_ending_and_logout(house: House) -> Check:
+    """The lease for the work after an ending runs out after 30 s."""
+    double = house.double
+    double.inject("hold", service="logout")
+    dead = house.start(FINALIZER)
+    assert dead.line() == "holds"
+    dead.say()
+    wait_until(lambda: double.requests("logout"), "the logout is under way")
+    dead.kill()
+    assert double.counters.live_sessions == 2
+    after = house.start(HOLDER)
+
+    def check() -> None:
+        assert after.line() == "holds"
+        wait_until(lambda: double.counters.live_sessions == 3, "both are logged out")
+        assert double.counters.logouts == 2
+
+    return check
+
+
+def within_a_login(house: House) -> Check:
+    """The service has given a session, and the only one who could have known of it is dead."""
+    double, environ = house.double, {"SANKHYA_FIND_LOST_SESSIONS": "true"}
     double.inject("hold", service="login", when="after")
-    dead = start("SankhyaContext.from_settings()", SANKHYA_FIND_LOST_SESSIONS="true")
+    dead = house.start("SankhyaContext.from_settings()", **environ)
     wait_until(lambda: double.counters.logins_ok == 1, "the service has a session that nobody knows")
     dead.kill()
-    after = start(HOLDER, SANKHYA_FIND_LOST_SESSIONS="true")
-    assert after.line() == "holds"
-    wait_until(lambda: double.counters.live_sessions == 3, "the lost session is found and ended")
+    after = house.start(HOLDER, **environ)
+
+    def check() -> None:
+        assert after.line() == "holds"
+        wait_until(lambda: double.counters.live_sessions == 3, "the lost session is found and ended")
+
+    return check
