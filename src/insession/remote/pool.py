@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -198,13 +198,16 @@ class SessionPool(Generic[Q, A]):
             self._check()
             return await self._sending.run(call, verify, self._holding.sharing.borrowed)
 
-    @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[UUID]:
+    def borrow(self) -> AbstractAsyncContextManager[UUID]:
         """A session for a block, which nobody else borrows meanwhile: its token.
 
         One that is free, else another one is opened, up to ``max_shared``; else the first that is given back. Raises
         `SessionLimit` after ``acquire_timeout``.
         """
+        return self._borrowed()
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[UUID]:
         async with AsyncExitStack() as stack:
             with self._told():
                 self._check()
