@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 
 from insession.blocking import Portal
+from insession.errors import PortalClosed
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
 
 from .contracts import Authenticator, Call, Transport, Verdict, Verify
-from .errors import OutcomeUnknown
+from .errors import OutcomeUnknown, PoolClosed, own
 from .held import SessionState, Watch
 from .options import Options
 from .pool import SessionPool, Translate
@@ -25,6 +26,8 @@ from .renewing import Hook
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+T = TypeVar("T")
+P = ParamSpec("P")
 BlockingVerify = Callable[[OutcomeUnknown], A | Verdict]
 """`Verify` for threads: a plain function, called in a thread of its own, which may use the pool."""
 
@@ -80,6 +83,7 @@ class BlockingSessionPool(Generic[Q, A]):
         )
         self.options: Options = self._pool.options
         self.service: str = self._pool.service
+        self._translate: Translate = translate or own
         self._portal = Portal(self._life, bound=portal)
 
     def __repr__(self) -> str:
@@ -100,19 +104,19 @@ class BlockingSessionPool(Generic[Q, A]):
 
     def acquire(self, *, shared: bool = False) -> UUID:
         """As `SessionPool.acquire`."""
-        return self._portal.call(self._pool.acquire, shared=shared)
+        return self._call(self._pool.acquire, shared=shared)
 
     def finalize(self, token: UUID) -> None:
         """As `SessionPool.finalize`."""
-        self._portal.call(self._pool.finalize, token)
+        self._call(self._pool.finalize, token)
 
     def invoke(self, token: UUID, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.invoke`."""
-        return self._portal.call(self._pool.invoke, token, call, verify=in_thread(verify))
+        return self._call(self._pool.invoke, token, call, verify=in_thread(verify))
 
     def send(self, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.send`."""
-        return self._portal.call(self._pool.send, call, verify=in_thread(verify))
+        return self._call(self._pool.send, call, verify=in_thread(verify))
 
     def borrow(self) -> AbstractContextManager[UUID]:
         """As `SessionPool.borrow`."""
@@ -120,15 +124,15 @@ class BlockingSessionPool(Generic[Q, A]):
 
     def detach(self, token: UUID, *, lifetime: float = 600.0, key: str | bytes | None = None) -> str:
         """As `SessionPool.detach`."""
-        return self._portal.call(self._pool.detach, token, lifetime=lifetime, key=key)
+        return self._call(self._pool.detach, token, lifetime=lifetime, key=key)
 
     def attach(self, token: UUID, blob: str, *, key: str | bytes | None = None) -> None:
         """As `SessionPool.attach`."""
-        self._portal.call(self._pool.attach, token, blob, key=key)
+        self._call(self._pool.attach, token, blob, key=key)
 
     def retry_credentials(self) -> None:
         """As `SessionPool.retry_credentials`."""
-        self._portal.call(self._pool.retry_credentials)
+        self._call(self._pool.retry_credentials)
 
     def state(self, token: UUID) -> SessionState:
         """As `SessionPool.state`."""
@@ -147,13 +151,21 @@ class BlockingSessionPool(Generic[Q, A]):
         async with self._pool:
             yield
 
-    def _told(self, ask: Callable[[], Any]) -> Any:
+    def _told(self, ask: Callable[[], T]) -> T:
         """What the pool says from memory, which only its loop may read."""
 
-        async def asked() -> Any:
+        async def asked() -> T:
             return ask()
 
-        return self._portal.call(asked)
+        return self._call(asked)
+
+    def _call(self, verb: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return self._portal.call(verb, *args, **kwargs)
+        except PortalClosed as error:
+            if error.during:
+                raise
+            raise self._translate(PoolClosed()) from None
 
 
 def in_thread(verify: BlockingVerify[A] | None) -> Verify[A] | None:

@@ -186,3 +186,8 @@ class HandoverRefused(RemoteError):
     def __init__(self, why: str, problem: str) -> None:
         super().__init__(f"this detached session cannot be attached: {problem}")
         self.why: str = why
+
+
+def own(error: RemoteError) -> Exception:
+    """The service's own exception instead of a report, where there is one: what callers get unless told otherwise."""
+    return error.error if isinstance(error, Report) and error.error is not None else error

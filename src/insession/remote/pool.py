@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from insession.kernel.ids import check_seconds, check_text
 from insession.kernel.urls import unknown
 
 from .contracts import Authenticator, Call, Transport, Verify
-from .errors import HandoverRefused, PoolClosed, RemoteError, Report, UnknownToken
+from .errors import HandoverRefused, PoolClosed, RemoteError, UnknownToken, own
 from .handing import Handovers
 from .held import SessionState, Watch
 from .holding import Holding
@@ -108,7 +108,7 @@ class SessionPool(Generic[Q, A]):
         )
         self._sending: Sending[Q, A] = Sending(transport, self._holding.renewing, self.options, clock, self.service)
         self._handovers = Handovers(authenticator, self._engine, register)
-        self._translate = translate or _own
+        self._translate = translate or own
         self._pid: int | None = None
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
@@ -203,13 +203,16 @@ class SessionPool(Generic[Q, A]):
             self._check()
             return await self._sending.run(call, verify, self._holding.sharing.borrowed)
 
-    @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[UUID]:
+    def borrow(self) -> AbstractAsyncContextManager[UUID]:
         """A session for a block, which nobody else borrows meanwhile: its token.
 
         One that is free, else another one is opened, up to ``max_shared``; else the first that is given back. Raises
         `SessionLimit` after ``acquire_timeout``.
         """
+        return self._borrowed()
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[UUID]:
         async with AsyncExitStack() as stack:
             with self._told():
                 self._check()
@@ -301,11 +304,6 @@ class SessionPool(Generic[Q, A]):
             return named
         self._folder = state_folder()
         return f"sqlite:///{quote(str(self._folder / FILE))}"
-
-
-def _own(error: RemoteError) -> Exception:
-    """The service's own exception instead of a report, where there is one."""
-    return error.error if isinstance(error, Report) and error.error is not None else error
 
 
 def _place(authenticator: Authenticator) -> str:

@@ -11,7 +11,7 @@ from insession.errors import ConfigurationError
 
 
 def exit_on_sigterm() -> None:
-    """Let SIGTERM end this program as `sys.exit` does: blocks are left, what runs at exit runs, sessions are logged out.
+    """Let SIGTERM end this program as `sys.exit` does: blocks are left, and sessions logged out.
 
     Python's own answer to SIGTERM is to die on the spot, which leaves sessions at the service until another process
     recovers them. Call it once, in the main thread, else `ConfigurationError`; it replaces the handler that is there.

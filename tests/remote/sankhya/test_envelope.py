@@ -21,6 +21,8 @@ LAUGHS = (
     + "]><serviceResponse status='1'>&j;</serviceResponse>"
 )
 
+NOTE = '<nota informar="true"><cabecalho><NUNOTA>7</NUNOTA></cabecalho><item>a</item><item>b</item></nota>'
+
 
 def answer(content: bytes, status: int = 200) -> Answer:
     import httpx2
@@ -159,11 +161,9 @@ def test_an_answer_is_an_element_and_a_dict_in_both_dialects() -> None:
     [
         {"nota": {"cabecalho": {"NUNOTA": {"$": 7}, "aviso": None}, "item": [{"$": "a"}, "b"], "informar": True}},
         {"requestBody": {"nota": {"cabecalho": {"NUNOTA": {"$": "7"}}, "item": ["a", "b"], "informar": "true"}}},
-        '<nota informar="true"><cabecalho><NUNOTA>7</NUNOTA></cabecalho><item>a</item><item>b</item></nota>',
-        '<requestBody><nota informar="true"><cabecalho><NUNOTA>7</NUNOTA></cabecalho><item>a</item><item>b</item>'
-        "</nota></requestBody>",
-        b'<serviceRequest serviceName="other"><requestBody><nota informar="true"><cabecalho><NUNOTA>7</NUNOTA>'
-        b"</cabecalho><item>a</item><item>b</item></nota></requestBody></serviceRequest>",
+        NOTE,
+        f"<requestBody>{NOTE}</requestBody>",
+        f'<serviceRequest serviceName="other"><requestBody>{NOTE}</requestBody></serviceRequest>'.encode(),
     ],
     ids=["dict", "dict with its body", "text", "body as text", "envelope"],
 )
@@ -171,12 +171,9 @@ def test_what_may_be_given_as_a_request(request_: dict[str, object] | str | byte
     made = ServiceRequest.of("CACSP.incluirNota", request_)
     again = ServiceRequest.of("CACSP.incluirNota", made)
     from_element = ServiceRequest.of("CACSP.incluirNota", made.body)
-    wanted = (
-        b'<serviceRequest serviceName="CACSP.incluirNota"><requestBody><nota informar="true"><cabecalho>'
-        b"<NUNOTA>7</NUNOTA></cabecalho><item>a</item><item>b</item></nota></requestBody></serviceRequest>"
-    )
+    wanted = f'<serviceRequest serviceName="CACSP.incluirNota"><requestBody>{NOTE}</requestBody></serviceRequest>'
     for one in (made, again, from_element):
-        assert write("CACSP.incluirNota", one.body) == wanted
+        assert write("CACSP.incluirNota", one.body).decode() == wanted
 
 
 @pytest.mark.requirement("S73")

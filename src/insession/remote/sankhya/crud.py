@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 from xml.etree.ElementTree import Element, SubElement
@@ -17,7 +17,6 @@ from .request import ServiceRequest, ServiceResponse
 from .services import LOAD, REMOVE, SAVE, SERVICES
 
 E = TypeVar("E", bound=Entity)
-Row = dict[str, str | None]
 _numbers: Final = itertools.count(1)
 
 
@@ -67,26 +66,25 @@ def remove(row: Entity) -> ServiceRequest:
     return ServiceRequest(SERVICES[REMOVE], body)
 
 
-def rows_of(response: ServiceResponse) -> Iterator[Row]:
-    """The rows of an answer, by the service's names of columns; an empty value is None."""
-    entities = response.element.find("entities")
-    if entities is None:
-        return
-    names = [one.get("name", "") for one in entities.iterfind("metadata/fields/field")]
-    places = {f"f{place}": name for place, name in enumerate(names)}
-    for one in entities.iterfind("entity"):
-        # Without metadata the children have their real names; `_rmd` is the service's own.
-        yield {places.get(child.tag, child.tag): child.text for child in one if child.tag != "_rmd"}
-
-
 def typed(entity: type[E], response: ServiceResponse) -> list[E]:
     """The rows of an answer as entities."""
+    entities = response.element.find("entities")
+    if entities is None:
+        return []
+    names = [one.get("name", "") for one in entities.iterfind("metadata/fields/field")]
+    # Without metadata the values have the columns' own names.
+    places = {name: f"f{place}" for place, name in enumerate(names)}
+    plan = entity.plan(places) if places else None
+    found = []
     try:
-        return [entity.of_row(row) for row in rows_of(response)]
+        for row in entities.iterfind("entity"):
+            cells = {cell.tag: cell.text for cell in row}
+            found.append(entity.of_cells(cells, entity.plan({name: name for name in cells}) if plan is None else plan))
     except ValueError as error:
         raise ServiceRequestInvalidResponseException(
             f"a row cannot be read: {error}", service=response.service, status=response.status
         ) from None
+    return found
 
 
 def saved(row: E, response: ServiceResponse) -> E:

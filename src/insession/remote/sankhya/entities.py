@@ -31,6 +31,8 @@ _DATE: Final = "%d/%m/%Y"
 _MOMENT: Final = "%d/%m/%Y %H:%M:%S"
 _READ_MOMENT: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: (\d{1,2}):(\d{1,2}):(\d{1,2}))?", re.ASCII)
 _YES, _NO = "S", "N"
+Plan = list[tuple[str, str, Callable[[str | None], Any] | None]]
+"""Of each column: its place in a row, its attribute, and what reads it if it is no text."""
 
 
 def _flag(text: str) -> bool:
@@ -131,7 +133,7 @@ class Column(Generic[T]):
 
     def read(self, text: str | None) -> T | None:
         """The value in an answer. Raises `ValueError` for what is none of its type."""
-        if text is None or (text == "" and self.kind is not str):
+        if not text:
             return None
         try:
             found: T = self._read(text)
@@ -176,20 +178,25 @@ class Entity:
         return self._given
 
     @classmethod
-    def of_row(cls, row: Mapping[str, str | None]) -> Self:
-        """The row of an answer, by the service's column names; what is no column here is left out.
+    def plan(cls, places: Mapping[str, str]) -> Plan:
+        """How rows of one answer are read: ``places`` says where in a row each of the service's columns stands."""
+        found: Plan = []
+        for attribute, column in cls.columns.items():
+            place = places.get(column.name) or places.get(f"{column.path}_{column.column}")
+            if place is not None:
+                # Text is taken as it is, which most columns are.
+                found.append((place, attribute, None if column.kind is str else column.read))
+        return found
 
-        Raises `ValueError` for a value that is none of its column's type.
-        """
+    @classmethod
+    def of_cells(cls, cells: Mapping[str, str | None], plan: Plan) -> Self:
+        """The row of an answer. Raises `ValueError` for a value that is none of its column's type."""
         made = cls()
         given = made._given
-        for attribute, column in cls.columns.items():
-            name = column.name
-            if name not in row:
-                name = f"{column.path}_{column.column}" if column.path else name
-                if name not in row:
-                    continue
-            given[attribute] = column.read(row[name])
+        for place, attribute, read in plan:
+            if place in cells:
+                text = cells[place]
+                given[attribute] = text if read is None else read(text)
         return made
 
     def texts(self, *, key: bool) -> dict[str, str | None]:

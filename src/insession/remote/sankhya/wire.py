@@ -1,14 +1,16 @@
-"""HTTP to the service: connections that are kept open, and what their failures mean.
+"""HTTP to the service: one client that keeps connections open, and what its failures mean.
 
-It is httpx2's transport without its client: no cookies are kept (many sessions share it, and each request carries the
-cookie of its own), nothing is redirected, and nobody logs URLs, which hold session ids.
+It is httpx2's transport, without the client above it: that one keeps cookies, which many sessions must not share, and
+costs as much as all of ours. Its loggers would tell session ids, in URLs and headers: of our requests they say nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import ssl
-from collections.abc import Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,7 +30,12 @@ from .settings import SankhyaSettings
 
 USER_AGENT: Final = "insession-sankhya/1"
 MOST_CONNECTIONS: Final = 100
-MOST_URLS: Final = 500
+IDLE: Final = 5.0
+"""Seconds that an unused connection is kept: less than any server's, which would close it under a request."""
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_LOGGERS: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.http2", "httpcore2.proxy")
+_quiet: Final[ContextVar[bool]] = ContextVar("insession.remote.sankhya.wire", default=False)
+"""A request of ours is under way in this task."""
 _SECRET: Final = ("MobileLoginSP.", "SessionManagerSP.", "authenticate", "refresh")
 """Beginnings of services whose answers hold session ids or tokens."""
 _NOT_SENT: Final = (
@@ -55,7 +62,7 @@ class Answer:
 
 
 class Wire:
-    """Sends requests to one service. ``async with`` opens the transport and closes it.
+    """Sends requests to one service. ``async with`` opens the client and closes it.
 
     What it raises says whether a request left: `NotSent`, `OutcomeLost`, each with a `ServiceRequestException`, and
     `ServiceRequestResponseTooLargeException` of a request that has run.
@@ -64,22 +71,21 @@ class Wire:
     def __init__(self, settings: SankhyaSettings) -> None:
         self.address: str = settings.address
         self.most: int = settings.max_response_bytes
+        self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), settings.timeout)}
         self._ca_file = settings.ca_file
-        self._timeouts = {"timeout": httpx2.Timeout(settings.timeout).as_dict()}
-        self._urls: dict[str, httpx2.URL] = {}
-        self._transport: httpx2.AsyncHTTPTransport | None = None
+        self._client: httpx2.AsyncHTTPTransport | None = None
 
     async def __aenter__(self) -> Self:
         # Certificates are read from disk.
-        self._transport = await anyio.to_thread.run_sync(self._made)
+        self._client = await anyio.to_thread.run_sync(self._made)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def send(
         self,
@@ -88,21 +94,19 @@ class Wire:
         url: str,
         *,
         content: bytes | None = None,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
     ) -> Answer:
         """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
-        transport = self._transport
-        if transport is None:
+        client = self._client
+        if client is None:
             raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
+        quiet = _quiet.set(True)
         try:
-            request = httpx2.Request(
-                method,
-                self._parsed(url),
-                content=content,
-                headers={"User-Agent": USER_AGENT, "Accept": "*/*", **headers},
-                extensions=self._timeouts,
+            response = await client.handle_async_request(
+                httpx2.Request(
+                    method, _parsed(url), headers=_HEADERS | headers, content=content, extensions=self._extensions
+                )
             )
-            response = await transport.handle_async_request(request)
             try:
                 body = await self._read(service, response)
             finally:
@@ -112,16 +116,9 @@ class Wire:
         except httpx2.HTTPError as error:
             lost = _inaccessible(service, f"the answer of {self.address} was lost ({type(error).__name__})")
             raise OutcomeLost(str(lost), error=lost) from None
+        finally:
+            _quiet.reset(quiet)
         return Answer(response.status_code, body, response.headers)
-
-    def _parsed(self, url: str) -> httpx2.URL:
-        """The URL, of which there are few for each session; to take one apart costs as much as to send it."""
-        found = self._urls.get(url)
-        if found is None:
-            if len(self._urls) >= MOST_URLS:
-                self._urls.clear()
-            found = self._urls[url] = httpx2.URL(url)
-        return found
 
     async def _read(self, service: str, response: httpx2.Response) -> bytes:
         if int(response.headers.get("Content-Length") or 0) <= self.most and "Content-Encoding" not in response.headers:
@@ -156,12 +153,23 @@ class Wire:
             except OSError as error:
                 problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
                 raise SankhyaSettingsError(problem, ("ca_file",)) from None
-        return httpx2.AsyncHTTPTransport(
-            verify=verify,
-            limits=httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS),
-            # Nobody stands between but whom the settings name: no proxies of the environment.
-            trust_env=False,
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_silence)
+        limits = httpx2.Limits(
+            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=IDLE
         )
+        # Nobody stands between but whom the settings name: no proxies of the environment.
+        return httpx2.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _parsed(url: str) -> httpx2.URL:
+    """The same few URLs come again and again, and taking one apart costs more than building the request."""
+    return httpx2.URL(url)
+
+
+def _silence(_: logging.LogRecord) -> bool:
+    return not _quiet.get()
 
 
 def unreadable(service: str, answer: Answer, problem: str) -> ServiceRequestInvalidResponseException:
