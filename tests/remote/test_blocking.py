@@ -57,7 +57,7 @@ class Served:
 
 
 @pytest.fixture
-def tiny() -> Iterator[Tiny]:  # type: ignore[override]
+def tiny() -> Iterator[Tiny]:
     with Served() as tiny:
         yield tiny
 
