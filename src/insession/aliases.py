@@ -34,6 +34,7 @@ Modules = Mapping[str, Mapping[str, str]]
 DOCUMENTS: Final[Mapping[str, str]] = {
     "modules.session_management": "insession.tracking.documented:DOCUMENTED",
     "mtpylon": "insession.protocol.documented:DOCUMENTED",
+    "sankhya_sdk": "insession.remote.documented:DOCUMENTED",
 }
 """Where each documented package is declared. A face adds one line."""
 

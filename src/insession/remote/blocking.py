@@ -112,11 +112,11 @@ class BlockingSessionPool(Generic[Q, A]):
 
     def invoke(self, token: UUID, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.invoke`."""
-        return self._call(self._pool.invoke, token, call, verify=_in_thread(verify))
+        return self._call(self._pool.invoke, token, call, verify=in_thread(verify))
 
     def send(self, call: Call[Q], *, verify: BlockingVerify[A] | None = None) -> A:
         """As `SessionPool.send`."""
-        return self._call(self._pool.send, call, verify=_in_thread(verify))
+        return self._call(self._pool.send, call, verify=in_thread(verify))
 
     def borrow(self) -> AbstractContextManager[UUID]:
         """As `SessionPool.borrow`."""
@@ -168,7 +168,7 @@ class BlockingSessionPool(Generic[Q, A]):
             raise self._translate(PoolClosed()) from None
 
 
-def _in_thread(verify: BlockingVerify[A] | None) -> Verify[A] | None:
+def in_thread(verify: BlockingVerify[A] | None) -> Verify[A] | None:
     """A plain function on a thread of its own, where it may make blocking calls."""
     if verify is None:
         return None

@@ -21,7 +21,8 @@ from .logs import logger
 
 N, R, P = 1 << 14, 8, 1
 """The cost of scrypt (RFC 7914): 16 MiB, some 50 ms."""
-_TTL: Final = 30.0
+_TTL: Final = 6.0
+"""A process that dies within a login keeps the others from logging in for so long; renewed while it lives."""
 
 
 def derived(secret: bytes, salt: bytes) -> bytes:

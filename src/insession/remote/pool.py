@@ -117,6 +117,11 @@ class SessionPool(Generic[Q, A]):
     def __repr__(self) -> str:
         return f"<SessionPool {self.service} {len(self._holding.held)} sessions>"
 
+    @property
+    def engine(self) -> Engine:
+        """In whose store the register lies, for an authenticator that keeps something there too."""
+        return self._engine
+
     async def __aenter__(self) -> Self:
         if self._pid is not None:
             raise ConfigurationError("a pool is opened once; make another")
