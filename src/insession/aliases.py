@@ -35,6 +35,7 @@ DOCUMENTS: Final[Mapping[str, str]] = {
     "modules.session_management": "insession.tracking.documented:DOCUMENTED",
     "mtpylon": "insession.protocol.documented:DOCUMENTED",
     "baseline": "insession.exchange.documented:DOCUMENTED",
+    "sankhya_sdk": "insession.remote.documented:DOCUMENTED",
 }
 """Where each documented package is declared. A face adds one line."""
 

@@ -28,6 +28,7 @@ The tree::
     │   ├── CalledFromEventLoop   in a thread where an event loop runs
     │   ├── CalledAfterFork       in a process that was forked since
     │   └── PortalClosed          after the end
+    ├── RemoteError               of sessions that we hold with a service, see insession.remote.errors
     └── TrackingError             of users and devices, see insession.tracking.errors
 
 No message carries session data, owners or secrets.
@@ -217,6 +218,8 @@ class PortalClosed(BlockingError):
     """The event loop that serves blocking calls has ended, and does not begin again by itself."""
 
     def __init__(self, *, during: bool = False) -> None:
+        self.during: bool = during
+        """Whether a call was under way, which may have been done or not."""
         super().__init__(
             "it was closed while this call was under way, which may have been done or not; read what is there"
             if during

@@ -189,3 +189,28 @@ async def test_it_goes_on_under_a_new_lease_if_the_first_is_lost(
     await settle(50)
     assert service.told == [session.id]
     assert not (await worker.get(session.id)).record.finish
+
+
+async def test_who_wants_to_see_it_done_waits_for_it(
+    worker: Engine, clock: ManualClock, service: Service, kinds: tuple[Kind, ...]
+) -> None:
+    session = await worker.open(kind=kinds[0].name)
+    await session.close()
+    assert await worker.finish(session.id)
+    assert await worker.finish(session.id)
+    assert service.told == [session.id]
+
+
+async def test_it_goes_on_after_the_wait(
+    worker: Engine, clock: ManualClock, service: Service, kinds: tuple[Kind, ...]
+) -> None:
+    session = await worker.open(kind=kinds[0].name)
+    service.answering.clear()
+    await session.close()
+    waiting = asyncio.ensure_future(worker.finish(session.id, wait=5.0))
+    await settle()
+    await clock.advance(5.0)
+    assert not await waiting
+    service.answering.set()
+    assert await worker.finish(session.id)
+    assert service.told == [session.id]

@@ -20,6 +20,7 @@ from tests.processes.test_rotating import rotate_under_load
 
 from .dialogues import dialogue_parts
 from .part import SEED, Part, awaited
+from .remote import remote_parts
 from .shared import lose_early, moving_parts, shared_parts
 
 EXAMPLES = 300
@@ -100,6 +101,7 @@ def parts(*, full: bool) -> list[Part]:
         *shared_parts(full=full),
         *moving_parts(full=full),
         *dialogue_parts(full=full),
+        *remote_parts(full=full),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

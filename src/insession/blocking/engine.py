@@ -226,6 +226,10 @@ class BlockingEngine:
         """As `Engine.purge`."""
         return self.ask(lambda engine: engine.purge(kind=kind, keep_count=keep_count))
 
+    def finish(self, session_id: str, *, wait: float = 30.0) -> bool:
+        """As `Engine.finish`."""
+        return self.ask(lambda engine: engine.finish(session_id, wait=wait))
+
     def erase(self, owner: str) -> int:
         """As `Engine.erase`."""
         return self.ask(lambda engine: engine.erase(owner))

@@ -204,6 +204,13 @@ class Lock:
         return Fence(self.name, self.ticket, self._token)
 
     async def __aenter__(self) -> Self:
+        await self._get()
+        self._scope = anyio.CancelScope().__enter__()
+        self._renew_later()
+        return self
+
+    async def _get(self) -> None:
+        """Wait until it is granted."""
         if self.ticket:
             raise ConfigurationError(f"lock {self.name!r} is in use; make one of its own for every block")
         self.ticket = ticket = self._engine._ids.fresh(None)[:16]
@@ -217,9 +224,6 @@ class Lock:
             raise
         finally:
             self._engine.locks.leave(self.name, ticket)
-        self._scope = anyio.CancelScope().__enter__()
-        self._renew_later()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -202,12 +202,13 @@ class Recovery:
     def _orphaning(self, record: Record) -> Commit:
         return commands.orphan(record, self._engine.clock.now(), self._engine._change(), self._engine.name)
 
-    def finish_soon(self, session_id: str) -> None:
-        """Do the work after an ending, unless this process is at it."""
-        if session_id not in self._finishing:
-            task = self._engine._spawn(self._finish(session_id))
-            self._finishing[session_id] = task
+    def finish_soon(self, session_id: str) -> asyncio.Task[None]:
+        """Do the work after an ending, unless this process is at it; the task that does."""
+        task = self._finishing.get(session_id)
+        if task is None:
+            task = self._finishing[session_id] = self._engine._spawn(self._finish(session_id))
             task.add_done_callback(lambda _: self._finishing.pop(session_id, None))
+        return task
 
     async def _finish(self, session_id: str) -> None:
         tries = 0

@@ -78,6 +78,17 @@ class Upkeep(Changing):
             async for kind in self._kinds_there(state):
                 yield kind
 
+    async def finish(self, session_id: str, *, wait: float = 30.0) -> bool:
+        """Do the work after the ending of a session of a declared kind now; whether none is owed any more.
+
+        It is done by itself: this is for who wants to see it done. Whatever is not done ``wait`` seconds later goes
+        on, and is tried again.
+        """
+        ids.check_id(session_id)
+        ids.check_seconds(wait, "wait")
+        work = self._recovery.finish_soon(session_id)
+        return await self.clock.wait(work, self.clock.now() + wait) and not work.cancelled()
+
     async def erase(self, owner: str) -> int:
         """End and remove everything of an owner: sessions, items, events; how much was removed."""
         number = 0

@@ -1,0 +1,126 @@
+"""Sankhya: authenticated sessions with the ERP, over the pool of `insession.remote`.
+
+    async with AsyncSankhyaContext.from_settings() as context:
+        partners = await context.wrapper.find_async(Partner, "CODPARC > ?", [0])
+
+`SankhyaContext` is the same for threads. Needs ``insession[remote]``.
+"""
+
+from __future__ import annotations
+
+from .blocking import SankhyaContext, SankhyaWrapper
+from .context import AsyncSankhyaContext
+from .crudwrappers import AsyncSimpleCRUDRequestWrapper, SimpleCRUDRequestWrapper
+from .entities import Column, Entity
+from .errors import (
+    SankhyaClosed,
+    SankhyaException,
+    SankhyaHandoverRefused,
+    SankhyaInputError,
+    SankhyaSettingsError,
+    SankhyaStoreUnavailable,
+    SankhyaUnknownToken,
+    ServiceRequestBusinessRuleException,
+    ServiceRequestBusyException,
+    ServiceRequestCanceledQueryException,
+    ServiceRequestCompetitionException,
+    ServiceRequestDeadlockException,
+    ServiceRequestDuplicatedDocumentException,
+    ServiceRequestException,
+    ServiceRequestExpiredAuthenticationException,
+    ServiceRequestExternalException,
+    ServiceRequestFileNotFoundException,
+    ServiceRequestForeignKeyException,
+    ServiceRequestFullTransactionLogsException,
+    ServiceRequestInaccessibleException,
+    ServiceRequestInvalidAuthorizationException,
+    ServiceRequestInvalidCredentialsException,
+    ServiceRequestInvalidExpressionException,
+    ServiceRequestInvalidRelationException,
+    ServiceRequestInvalidResponseException,
+    ServiceRequestInvalidSubQueryException,
+    ServiceRequestNotDoneException,
+    ServiceRequestOutcomeUnknownException,
+    ServiceRequestPaginationException,
+    ServiceRequestPermissionDeniedException,
+    ServiceRequestPropertyException,
+    ServiceRequestPropertyNameException,
+    ServiceRequestPropertyValueException,
+    ServiceRequestPropertyWidthException,
+    ServiceRequestRequiredAttributeException,
+    ServiceRequestResponseTooLargeException,
+    ServiceRequestServiceCanceledException,
+    ServiceRequestSessionExpiredException,
+    ServiceRequestSessionStateException,
+    ServiceRequestTimeoutException,
+    ServiceRequestTooManySessionsException,
+    ServiceRequestUnavailableException,
+    ServiceRequestUnbalancedDelimiterException,
+    ServiceRequestUnexpectedException,
+)
+from .files import File, FileKey
+from .partner import Partner
+from .request import ServiceRequest, ServiceResponse
+from .settings import SankhyaSettings
+from .wrapper import AsyncSankhyaWrapper
+
+__all__ = [
+    "AsyncSankhyaContext",
+    "AsyncSankhyaWrapper",
+    "AsyncSimpleCRUDRequestWrapper",
+    "Column",
+    "Entity",
+    "File",
+    "FileKey",
+    "Partner",
+    "SankhyaClosed",
+    "SankhyaContext",
+    "SankhyaException",
+    "SankhyaHandoverRefused",
+    "SankhyaInputError",
+    "SankhyaSettings",
+    "SankhyaSettingsError",
+    "SankhyaStoreUnavailable",
+    "SankhyaUnknownToken",
+    "SankhyaWrapper",
+    "ServiceRequest",
+    "ServiceRequestBusinessRuleException",
+    "ServiceRequestBusyException",
+    "ServiceRequestCanceledQueryException",
+    "ServiceRequestCompetitionException",
+    "ServiceRequestDeadlockException",
+    "ServiceRequestDuplicatedDocumentException",
+    "ServiceRequestException",
+    "ServiceRequestExpiredAuthenticationException",
+    "ServiceRequestExternalException",
+    "ServiceRequestFileNotFoundException",
+    "ServiceRequestForeignKeyException",
+    "ServiceRequestFullTransactionLogsException",
+    "ServiceRequestInaccessibleException",
+    "ServiceRequestInvalidAuthorizationException",
+    "ServiceRequestInvalidCredentialsException",
+    "ServiceRequestInvalidExpressionException",
+    "ServiceRequestInvalidRelationException",
+    "ServiceRequestInvalidResponseException",
+    "ServiceRequestInvalidSubQueryException",
+    "ServiceRequestNotDoneException",
+    "ServiceRequestOutcomeUnknownException",
+    "ServiceRequestPaginationException",
+    "ServiceRequestPermissionDeniedException",
+    "ServiceRequestPropertyException",
+    "ServiceRequestPropertyNameException",
+    "ServiceRequestPropertyValueException",
+    "ServiceRequestPropertyWidthException",
+    "ServiceRequestRequiredAttributeException",
+    "ServiceRequestResponseTooLargeException",
+    "ServiceRequestServiceCanceledException",
+    "ServiceRequestSessionExpiredException",
+    "ServiceRequestSessionStateException",
+    "ServiceRequestTimeoutException",
+    "ServiceRequestTooManySessionsException",
+    "ServiceRequestUnavailableException",
+    "ServiceRequestUnbalancedDelimiterException",
+    "ServiceRequestUnexpectedException",
+    "ServiceResponse",
+    "SimpleCRUDRequestWrapper",
+]

@@ -1,0 +1,209 @@
+"""HTTP to the service: one client that keeps connections open, and what its failures mean.
+
+It is httpx2's transport, without the client above it: that one keeps cookies, which many sessions must not share, and
+costs as much as all of ours. Its loggers would tell session ids, in URLs and headers: of our requests they say nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import ssl
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, Self
+
+import anyio.to_thread
+import httpx2
+
+from insession.remote.errors import NotSent, OutcomeLost
+
+from .errors import (
+    MOST_RAW,
+    SankhyaSettingsError,
+    ServiceRequestInaccessibleException,
+    ServiceRequestInvalidResponseException,
+    ServiceRequestResponseTooLargeException,
+)
+from .settings import SankhyaSettings
+
+USER_AGENT: Final = "insession-sankhya/1"
+MOST_CONNECTIONS: Final = 100
+IDLE: Final = 5.0
+"""Seconds that an unused connection is kept: less than any server's, which would close it under a request."""
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_LOGGERS: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.http2", "httpcore2.proxy")
+_quiet: Final[ContextVar[bool]] = ContextVar("insession.remote.sankhya.wire", default=False)
+"""A request of ours is under way in this task."""
+_SECRET: Final = ("MobileLoginSP.", "SessionManagerSP.", "authenticate", "refresh")
+"""Beginnings of services whose answers hold session ids or tokens."""
+_NOT_SENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole. No repr shows its content."""
+
+    status: int
+    content: bytes = dataclasses.field(repr=False)
+    headers: httpx2.Headers = dataclasses.field(repr=False)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a page for people, and no answer of a service."""
+        return self.content[:256].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+class Wire:
+    """Sends requests to one service. ``async with`` opens the client and closes it.
+
+    What it raises says whether a request left: `NotSent`, `OutcomeLost`, each with a `ServiceRequestException`, and
+    `ServiceRequestResponseTooLargeException` of a request that has run.
+    """
+
+    def __init__(self, settings: SankhyaSettings) -> None:
+        self.address: str = settings.address
+        self.most: int = settings.max_response_bytes
+        self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), settings.timeout)}
+        self._ca_file = settings.ca_file
+        self._client: httpx2.AsyncHTTPTransport | None = None
+
+    async def __aenter__(self) -> Self:
+        # Certificates are read from disk.
+        self._client = await anyio.to_thread.run_sync(self._made)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def send(
+        self,
+        service: str,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str],
+    ) -> Answer:
+        """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
+        client = self._client
+        if client is None:
+            raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
+        quiet = _quiet.set(True)
+        try:
+            response = await client.handle_async_request(
+                httpx2.Request(
+                    method, _parsed(url), headers=_HEADERS | headers, content=content, extensions=self._extensions
+                )
+            )
+            try:
+                body = await self._read(service, response)
+            finally:
+                await response.aclose()
+        except _NOT_SENT as error:
+            raise self._not_sent(service, error) from None
+        except httpx2.HTTPError as error:
+            lost = _inaccessible(service, f"the answer of {self.address} was lost ({type(error).__name__})")
+            raise OutcomeLost(str(lost), error=lost) from None
+        finally:
+            _quiet.reset(quiet)
+        return Answer(response.status_code, body, response.headers)
+
+    async def _read(self, service: str, response: httpx2.Response) -> bytes:
+        if int(response.headers.get("Content-Length") or 0) <= self.most and "Content-Encoding" not in response.headers:
+            if "Content-Length" in response.headers:
+                return await response.aread()
+        elif "Content-Encoding" not in response.headers:
+            raise self._too_large(service, b"")
+        parts, size = [], 0
+        async for part in response.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > self.most:
+                raise self._too_large(service, parts[0])
+        return b"".join(parts)
+
+    def _too_large(self, service: str, beginning: bytes) -> Exception:
+        return ServiceRequestResponseTooLargeException(
+            f"{self.address} answers more than {self.most} bytes; ask for less, or raise max_response_bytes",
+            service=service,
+        ).with_raw(_shown(service, beginning))
+
+    def _not_sent(self, service: str, error: Exception) -> Exception:
+        failure = _inaccessible(service, f"{self.address} cannot be reached: {_reason(error)}")
+        # A certificate that is refused now will be refused again.
+        return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
+
+    def _made(self) -> httpx2.AsyncHTTPTransport:
+        verify: ssl.SSLContext | bool = True
+        if self._ca_file is not None:
+            try:
+                verify = ssl.create_default_context(cafile=str(self._ca_file))
+            except OSError as error:
+                problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
+                raise SankhyaSettingsError(problem, ("ca_file",)) from None
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_silence)
+        limits = httpx2.Limits(
+            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=IDLE
+        )
+        # Nobody stands between but whom the settings name: no proxies of the environment.
+        return httpx2.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _parsed(url: str) -> httpx2.URL:
+    """The same few URLs come again and again, and taking one apart costs more than building the request."""
+    return httpx2.URL(url)
+
+
+def _silence(_: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+def unreadable(service: str, answer: Answer, problem: str) -> ServiceRequestInvalidResponseException:
+    """The error of an answer that is none of the protocol."""
+    error = ServiceRequestInvalidResponseException(f"the answer cannot be read: {problem}", service=service)
+    error.with_raw(_shown(service, answer.content))
+    return error
+
+
+def refused_status(service: str, answer: Answer) -> ServiceRequestInaccessibleException:
+    """The error of an HTTP status that the protocol does not have."""
+    return ServiceRequestInaccessibleException(
+        f"answered with HTTP {answer.status}", service=service, status=answer.status
+    ).with_raw(_shown(service, answer.content))
+
+
+def _shown(service: str, content: bytes) -> bytes:
+    """The beginning of an answer for an error, unless it may name sessions."""
+    return b"" if service.startswith(_SECRET) else content[:MOST_RAW]
+
+
+def _inaccessible(service: str, problem: str) -> ServiceRequestInaccessibleException:
+    return ServiceRequestInaccessibleException(problem, service=service)
+
+
+def _reason(error: Exception) -> str:
+    """Why a connection failed: the innermost cause says it best, and knows no header."""
+    text = str(error).strip()
+    return f"{type(error).__name__}{f': {text}' if text else ''}"
+
+
+def _refused_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,1 @@
+"""Tests of the remote face, against a small service of their own."""
