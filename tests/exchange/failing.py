@@ -8,7 +8,7 @@ import time
 
 from insession.exchange.epicrisis import Epicrisis
 
-HANGS, BLOCKS, RAISES = 110, 100, 29
+HANGS, BLOCKS, RAISES = 110, 70, 29
 """Every so many-th file."""
 
 

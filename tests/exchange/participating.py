@@ -35,7 +35,7 @@ async def participate(verb: str, options: dict[str, Any]) -> None:
     settings = ExchangeSettings(**options)
     async with Session(settings, solution=solution, isolation=isolation, policy=policy, on_event=tell) as session:
         if verb == "start":
-            await session.start(SessionStarterOptions(file_count=10, file_timeout=10))
+            await session.start(SessionStarterOptions(file_count=10, file_timeout=20))
         else:
             await session.reconnect()
         outcome = await session.wait()

@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 MIXED = {
     "solution": "tests.exchange.failing:mixed",
     "isolation": "process",
-    # The deadline is ten seconds: what hangs or blocks is given up in their middle.
-    "policy": {"concurrency": 4, "tries": 1, "margin": 5.0},
-    "file_timeout": 10,
+    # The deadline is twenty seconds, of which what hangs or blocks is given eight.
+    "policy": {"concurrency": 4, "tries": 1, "margin": 12.0},
+    "file_timeout": 20,
 }
 
 
@@ -27,17 +27,16 @@ async def test_a_storm(tmp_path: Path) -> None:
     assert set(seen.counters.drops) == {"transport", "disconnect", "restart", "half-open"}
     assert seen.counters.closed == ["finish"]
     assert sorts["unknown"] == 0
-    print(sorts)
     assert sorts["solved"] > 60
-    # Every hundred-and-tenth hangs, every hundredth blocks, every 29th raises.
-    assert sorts["fallback"] >= 2 + 3 + 10
+    # Every 110th hangs, every 70th blocks, every 29th raises.
+    assert sorts["fallback"] >= 2 + 4 + 10
 
 
 @pytest.mark.requirement("R45")
 async def test_a_storm_in_which_nothing_is_sent_twice(tmp_path: Path) -> None:
-    seen = await storm(tmp_path, files=300, drop_every=100, kills=(20, 50, 80), resend="never", patience=8)
+    seen = await storm(tmp_path, files=150, drop_every=30, kills=(20, 60), resend="never", patience=8)
     sorts = judge_answers(seen)
     judge_inputs(seen.counters, tmp_path)
     assert seen.counters.repeats == 0
-    print(sorts)
-    assert sorts["solved"] > 0
+    # One answer is on its way at a time, and one more may be written down as leaving.
+    assert sorts["unknown"] <= 2 * (len(seen.counters.drops) + 2)

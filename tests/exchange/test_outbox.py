@@ -71,7 +71,8 @@ class TestLine:
         async with serving(tmp_path, echo, line=line) as (desk, _):
             await desk.take_in(received("f"))
             await entered.wait()
-            assert desk.pending() == []
+            await line.again()
+            assert line.sent == []
             held.set()
             await line.told(What.ACKNOWLEDGED)
         assert line.answers() == {"f": ["answer to f"]}
@@ -105,7 +106,8 @@ class TestLine:
             assert (refused.file_id, refused.message) == ("f", "task expired")
             await desk.refused("f", "again")
             assert len(line.of(What.REPORTED)) == 1
-            assert desk.pending() == []
+            await line.again()
+            assert len(line.sent) == 1
 
     @pytest.mark.requirement("R34")
     async def test_verdicts_on_what_waits_for_none_are_told_and_change_nothing(self, tmp_path: Path) -> None:
@@ -131,7 +133,9 @@ class TestLine:
             await desk.take_in(received("f"))
             (refused,) = await line.told(What.REFUSED)
             assert "2000000 bytes" in refused.message
-            assert desk.pending() == []
+            line.error = None
+            await line.again()
+            assert line.sent == []
 
     @pytest.mark.parametrize("size", [64 << 10, (64 << 10) + 1, 3 << 20])
     async def test_large_answers_arrive_whole_and_again(self, tmp_path: Path, size: int) -> None:

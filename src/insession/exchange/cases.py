@@ -36,20 +36,20 @@ class Case:
     )
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name: str = name
         self.entry: FileEntry | None = None
         """As journaled last; None while it is not on disk."""
         self.deadline: float | None = None
         self.content: bytes | None = None
         self.solving: asyncio.Task[Any] | None = None
         """The task that asks for its answer."""
-        self.answering = False
+        self.answering: bool = False
         """Whether its answer is being journaled, or is."""
-        self.sending = False
-        self.left = False
+        self.sending: bool = False
+        self.left: bool = False
         """Whether the answer may have left since it was last known not to have arrived."""
-        self.sends = 0
-        self.ending = False
+        self.sends: int = 0
+        self.ending: bool = False
         """Whether a final state is being journaled."""
 
     @property

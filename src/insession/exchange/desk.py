@@ -67,8 +67,9 @@ class Desk:
         about: dict[str, Any] | None = None,
     ) -> None:
         self.policy: Policy = policy or Policy()
-        self._given = engine if isinstance(engine, Engine) else None
-        self._own = None if isinstance(engine, Engine) else exchange_engine(engine)
+        self._engine_or_store = engine
+        self._own: Engine | None = None
+        """The engine that this desk made, which it closes."""
         self._participant = check_text(participant, "participant")
         self._root = root_folder() if root is None else Path(root)
         self._solver: Solver | None = None
@@ -98,8 +99,9 @@ class Desk:
         if self._solver is not None:
             await self._solver.close()
         await self._saver.close()
-        if self._own is not None and self._own.is_open:
-            await self._own.__aexit__(None, None, None)
+        own, self._own = self._own, None
+        if own is not None:
+            await own.__aexit__(None, None, None)
 
     async def open(self, serving: Serving) -> None:
         """See `WorkDesk.open`."""
@@ -217,14 +219,15 @@ class Desk:
             await served.held.release()
 
     async def _engine(self) -> Engine:
-        if self._given is not None:
-            return self._given
-        engine = self._own
-        assert engine is not None  # noqa: S101 - there is one of the two
+        """The engine that was given, or one of the desk's own, made and opened at its first use."""
+        given = self._engine_or_store
+        if isinstance(given, Engine):
+            return given
         async with self._opening:
-            if not engine.is_open:
-                await engine.__aenter__()
-        return engine
+            if self._own is None:
+                engine = await asyncio.to_thread(exchange_engine, given)
+                self._own = await engine.__aenter__()
+            return self._own
 
     def _serving(self) -> Served:
         if self._served is None:
@@ -259,8 +262,8 @@ class Desk:
                 else:
                     self._queue(case)
                 continue
-            case.left = True
-            if served.serving.resend == "never":
+            case.left = entry.may_have_left
+            if case.left and served.serving.resend == "never":
                 await outbox.end(case, FileState.UNKNOWN, NEVER_TWICE)
 
     async def _repeated(self, case: Case, file: Received) -> None:

@@ -66,7 +66,7 @@ class File:
     __slots__ = ("path",)
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path: Path = path
 
     async def read(self) -> bytes:
         """Its bytes. Raises `FileNotFoundError`."""

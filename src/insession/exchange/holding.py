@@ -42,7 +42,7 @@ def exchange_kind(*, keep: float = 30 * DAY, keep_count: int = 1_000) -> Kind:
 
 
 def exchange_engine(store: str | Store | None = None, **options: Any) -> Engine:
-    """An engine for exchange sessions. Without a store: ``INSESSION_STORE``, else a file in the state folder."""
+    """An engine for exchange sessions. Store None: ``INSESSION_STORE``, else a file in the state folder, made here."""
     if store is None and not os.environ.get("INSESSION_STORE"):
         folder = state_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -66,6 +66,8 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the file below ``output/`` that holds the answer, where it is too large for the store."""
     sends: int = 0
     """So often the answer was handed to the line, as far as it was written down."""
+    marked: bool = False
+    """Whether each time is written down before (``resend="never"``): then an answer with none has not left."""
     fallback: bool = False
     """Whether the answer is the fallback."""
     message: str = ""
@@ -75,6 +77,11 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def name(self) -> str:
         """The safe name of its id."""
         return safe_name(self.file_id)
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the answer may have been handed to a line."""
+        return self.answered and (self.sends > 0 or not self.marked)
 
     @property
     def answered(self) -> bool:

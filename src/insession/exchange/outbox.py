@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ _TOLD: Final = {
     FileState.FAILED: What.FAILED,
     FileState.UNKNOWN: What.UNKNOWN,
 }
-_LATE: Final = frozenset({FileState.SOLVED, FileState.UNKNOWN, FileState.REFUSED, FileState.FAILED})
+_LATE: Final = frozenset({FileState.UNKNOWN, FileState.REFUSED, FileState.FAILED})
 """States, not in hand, that an acknowledgement still changes: the platform has the answer after all."""
 NEVER_TWICE: Final = "its answer may have left, was not acknowledged, and is not sent a second time"
 
@@ -31,6 +32,10 @@ class Outbox:
         self._served = served
         self._lines = 0
         """How often there was a new line."""
+        self._down = False
+        """Whether there is no line, as far as the last attempt says."""
+        self._turn = asyncio.Lock()
+        """One answer at a time is written down as leaving, where it goes no second time."""
 
     async def put(self, case: Case, answer: Answer, instead: str | None) -> None:
         """Journal a file's answer, then send it. ``instead``: why it is the fallback."""
@@ -46,7 +51,7 @@ class Outbox:
             await served.saver.save(path, answer.text)
             inline, beside = None, path.name
         solved = replace(entry, state=FileState.SOLVED, answer=inline, answer_file=beside, fallback=instead is not None)
-        await served.write(case, solved)
+        await served.write(case, replace(solved, marked=self._never))
         if instead is not None:
             served.tell(What.FALLBACK, entry.file_id, instead)
         served.tell(What.SOLVED, entry.file_id, size=len(answer.text))
@@ -54,17 +59,15 @@ class Outbox:
 
     async def send(self, case: Case) -> None:
         """Hand an answer to the line. Without a line it stays pending."""
-        while case.ready and not case.sending:
+        while case.ready and not case.sending and not (self._never and self._down):
             lines, case.sending = self._lines, True
             try:
-                going = await self._going(case)
-                case.left = True
-                case.sends += 1
-                await self._served.serving.send(going)
+                async with self._turn if self._never else nullcontext():
+                    await self._hand_over(case)
             except NotConnectedError:
-                case.left = False
-                case.sends -= 1
+                await self._came_back(case)
                 if self._lines == lines:
+                    self._down = True
                     return  # it goes with the next line
             except (ExchangeError, OSError) as error:
                 await self.end(case, FileState.REFUSED, str(error))
@@ -73,6 +76,26 @@ class Outbox:
                 return
             finally:
                 case.sending = False
+
+    async def _hand_over(self, case: Case) -> None:
+        going = await self._going(case)
+        if self._never and case.entry is not None:
+            # Written down first: after a crash it is known which answers cannot have left.
+            await self._served.write(case, replace(case.entry, sends=case.sends + 1))
+        case.left = True
+        case.sends += 1
+        await self._served.serving.send(going)
+
+    async def _came_back(self, case: Case) -> None:
+        """There was no line: the answer has not left."""
+        if case.left:
+            case.left, case.sends = False, case.sends - 1
+            if self._never and case.entry is not None:
+                await self._served.write(case, replace(case.entry, sends=case.sends))
+
+    @property
+    def _never(self) -> bool:
+        return self._served.serving.resend == "never"
 
     async def _going(self, case: Case) -> Outgoing:
         entry = case.entry
@@ -85,7 +108,8 @@ class Outbox:
     async def resend(self) -> None:
         """Send what waits, now that there is a line, see `WorkDesk.resend`."""
         self._lines += 1
-        never = self._served.serving.resend == "never"
+        self._down = False
+        never = self._never
         ready = sorted((one for one in self._served.cases if one.ready and not one.sending), key=lambda one: one.rank)
         # Before anything is sent over the new line: what has left by now has left over one that is lost.
         for case in ready if never else ():

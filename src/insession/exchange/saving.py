@@ -60,7 +60,8 @@ class Saver:
         """Finish what was begun, and end the threads."""
         while self._running or self._waiting:
             self._leave()
-            await asyncio.wait(self._running)
+            if self._running:
+                await asyncio.wait(self._running)
         if self._threads is not None:
             self._threads.shutdown(wait=False)
             self._threads = None
