@@ -310,7 +310,8 @@ async def test_no_log_of_the_libraries_shows_the_token(caplog: pytest.LogCapture
 )
 @pytest.mark.requirement("R39")
 def test_a_path_in_the_host_is_the_namespace(host: str, options: dict[str, str], namespace: str) -> None:
-    made = Target.of(ExchangeSettings(token="t&?ё", host=host, **options))
+    given: dict[str, Any] = {"token": "t&?ё", "host": host, **options}
+    made = Target.of(ExchangeSettings(**given))
     assert made.namespace == namespace
     assert made.url == "https://a.example/?token=t%26%3F%D1%91&version=2"
 

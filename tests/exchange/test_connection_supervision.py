@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from insession.exchange.connection import Target, Websocket
-from insession.testing.platform import Drop, PlatformDouble
+from insession.testing.platform import Counters, Drop, PlatformDouble
 
 from .sessions import platform
 
@@ -28,9 +29,9 @@ class Watched:
             Target(host=double.url, token="t", **({"first_retry": 0.05, "longest_retry": 0.2} | options))
         )
         for event in ("connect", "disconnect", "retry"):
-            self.connection.on(event, lambda *said, event=event: self.note(event, said))
+            self.connection.on(event, functools.partial(self.note, event))
 
-    def note(self, event: str, said: object) -> None:
+    def note(self, event: str, *said: object) -> None:
         self.happened.append((event, said))
         self.news.set()
 
@@ -42,6 +43,10 @@ class Watched:
             while self.count(event) < count:
                 self.news.clear()
                 await self.news.wait()
+
+
+def connections(number: int, counters: Counters) -> bool:
+    return counters.connections >= number
 
 
 @asynccontextmanager
@@ -61,7 +66,7 @@ async def test_the_line_comes_back(way: Drop) -> None:
         for number in (2, 3):
             await asyncio.to_thread(double.drop, way)
             await line.until("connect", number)
-            await asyncio.to_thread(double.wait_until, lambda seen, number=number: seen.connections >= number)
+            await asyncio.to_thread(double.wait_until, functools.partial(connections, number))
             assert line.connection.is_connected()
         assert line.count("disconnect") == 2
         happened = [event for event, _ in line.happened if event != "retry"]

@@ -37,9 +37,9 @@ class TestBeginning:
     async def test_a_start_reaches_the_platform_as_it_is(self, tmp_path: Path) -> None:
         options = SessionStarterOptions(dataset="test", file_count=11, file_timeout=12, language="eng")
         async with platform() as double, serving(double, tmp_path) as (session, _):
-            assert session.id is None
+            before = session.id
             await session.start(options)
-            assert session.id == "1001"
+            assert (before, session.id) == (None, "1001")
             assert await session.wait() is Outcome.FINISH
             assert double.counters().starts == [options.prepare_to_command()]
             assert double.counters().violations == []
@@ -78,7 +78,7 @@ class TestBeginning:
             assert not any("next attempt" in event.message for event in heard.of(What.NOTICE))
 
     async def test_a_token_that_is_no_longer_taken_ends_the_session_too(self, tmp_path: Path) -> None:
-        rules = {"tokens": (TOKEN,), "count": 3, "interval": 3600.0}
+        rules: dict[str, Any] = {"tokens": (TOKEN,), "count": 3, "interval": 3600.0}
         async with platform(**rules) as double, serving(double, tmp_path) as (session, heard):
             await session.start(OPTIONS)
             memory = double._server.memory
@@ -91,7 +91,7 @@ class TestBeginning:
     @pytest.mark.requirement("R21", "R22")
     @pytest.mark.parametrize("joins", [True, False], ids=["joined unasked", "asked"])
     async def test_a_session_that_is_active_is_joined_and_served(self, tmp_path: Path, *, joins: bool) -> None:
-        async with platform(count=4, interval=0.4, joins=joins) as double:
+        async with platform(count=4, interval=0.25, joins=joins) as double:
             async with serving(double, tmp_path / "a") as (first, heard):
                 await first.start(OPTIONS)
                 await heard.until(lambda: heard.of(What.ACKNOWLEDGED))
@@ -227,7 +227,7 @@ class TestFiles:
             PlatformFile(id=7, content="c"),
             PlatformFile(id="", content="d"),
         )
-        async with platform(files=files, patience=1.0) as double:
+        async with platform(files=files, patience=0.6) as double:
             async with serving(double, tmp_path) as (session, heard):
                 assert await session.run(OPTIONS) is Outcome.TIMEOUT_CLOSE
                 assert any("fileId: is empty" in event.message for event in heard.of(What.REPORTED))
@@ -241,22 +241,26 @@ class TestFiles:
     @pytest.mark.parametrize("resend", ["always", "never"])
     async def test_an_acknowledgement_that_does_not_come(self, tmp_path: Path, resend: str) -> None:
         faults = PlatformFaults(lose_acknowledgement_every=2)
-        options = {"resend": resend, "result_timeout": 0.2}
-        async with platform(faults, count=4, ending="time", patience=1.0) as double:
+        options = {"resend": resend, "result_timeout": 0.4}
+        async with platform(faults, count=4, ending="time", patience=1.5) as double:
             async with serving(double, tmp_path, **options) as (session, heard):
                 assert await session.run(OPTIONS) is Outcome.FINISH
-                late = [event for event in heard.of(What.REPORTED) if "a result did not come" in event.message]
-                assert {event.file_id for event in late} == {"000002", "000004"}
-                assert len(heard.of(What.ACKNOWLEDGED)) == (4 if resend == "always" else 2)
-            assert [file.repeats for file in double.counters().files] == (
-                [0, 1, 0, 1] if resend == "always" else [0] * 4
-            )
+                late = {event.file_id for event in heard.of(What.REPORTED) if "a result did not come" in event.message}
+                # On a busy machine others may be late as well.
+                assert late >= {"000002", "000004"}
+                acknowledged = {event.file_id for event in heard.of(What.ACKNOWLEDGED)}
+                assert ({"000002", "000004"} <= acknowledged) is (resend == "always")
+            counters = double.counters()
+        assert counters.answered == 4
+        assert all(file.equal for file in counters.files)
+        assert (counters.repeats >= 2) is (resend == "always")
+        assert (counters.repeats == 0) is (resend == "never")
 
     async def test_an_answer_above_the_servers_limit_is_reported_once_and_cuts_no_line(self, tmp_path: Path) -> None:
         async def large(epicrisis: Epicrisis) -> str:
             return "x" * (2_000_000 if epicrisis.file_id == "000002" else 10)
 
-        async with platform(patience=1.0) as double:
+        async with platform(patience=0.6) as double:
             async with serving(double, tmp_path, large) as (session, heard):
                 assert await session.run(OPTIONS) is Outcome.TIMEOUT_CLOSE
                 told = [event for event in heard.events if "the server takes" in event.message]
@@ -266,7 +270,7 @@ class TestFiles:
 
     async def test_what_the_platform_refuses_thrice_is_refused(self, tmp_path: Path) -> None:
         faults = PlatformFaults(refuse_every=2, refuse_times=9)
-        async with platform(faults, patience=1.0) as double:
+        async with platform(faults, patience=0.6) as double:
             async with serving(double, tmp_path) as (session, heard):
                 assert await session.run(OPTIONS) is Outcome.TIMEOUT_CLOSE
                 refused = heard.of(What.REFUSED)
@@ -356,7 +360,7 @@ class TestEnd:
             assert await first.wait() is Outcome.LOST
 
     async def test_a_session_that_ends_while_the_line_is_down_is_lost(self, tmp_path: Path) -> None:
-        rules = {"interval": 3600.0, "away": "lost"}
+        rules: dict[str, Any] = {"interval": 3600.0, "away": "lost"}
         async with platform(**rules) as double, serving(double, tmp_path) as (session, heard):
             await session.start(OPTIONS)
             memory = double._server.memory
@@ -417,7 +421,7 @@ class TestDialectOf2023:
             return []
 
         faults = PlatformFaults(fail_download_every=2, download_status=404)
-        async with platform(faults, dialect="2023", patience=1.0) as double:
+        async with platform(faults, dialect="2023", patience=0.6) as double:
             options = {"dialect": "2023", "namespace": "/baseline", "download_host": double.download_url}
             async with serving(double, tmp_path, solve, **options) as (session, heard):
                 assert await session.run() is Outcome.TIMEOUT_CLOSE

@@ -53,7 +53,13 @@ class Page(Plain):
     async def session(self, root: Path, **options: Any) -> AsyncIterator[tuple[Session, Heard]]:
         async with self.listening() as url:
             heard = Heard()
-            given = {"token": "t", "host": url, "root": root, "store": "memory:", "join_timeout": 0.3} | options
+            given: dict[str, Any] = {
+                "token": "t",
+                "host": url,
+                "root": root,
+                "store": "memory:",
+                "join_timeout": 0.3,
+            } | options
             made = ExchangeSettings(**given)
             async with Session(made, solution=echo, on_event=heard.event, on_wire=heard.message) as session:
                 yield session, heard
@@ -211,7 +217,7 @@ class TestLines:
         async with double, serving(double, tmp_path) as (session, _):
             await asyncio.to_thread(double.stop)
             starting = asyncio.create_task(session.start(OPTIONS))
-            while session._connector is None:
+            while session._connector is None:  # noqa: ASYNC110 - a turn or two of the loop
                 await asyncio.sleep(0)
             await session.stop()
             with pytest.raises((ConnectFailed, SessionNotStarted)):

@@ -30,8 +30,11 @@ from insession.exchange.epicrisis import Epicrisis
 from insession.exchange.errors import SessionNotStarted
 from insession.exchange.options import SessionStarterOptions, StarterOptions
 from insession.exchange.settings import ExchangeSettings
+from tests.pages import run_blocks
 
 from .sessions import OPTIONS, Heard, echo, platform, serving, settings
+
+ROOT = Path(__file__).parents[2]
 
 
 class Mine(SessionConnectorAbstract):
@@ -56,7 +59,7 @@ class Mine(SessionConnectorAbstract):
 
 
 def plain(root: Path, **options: Any) -> Session:
-    given = {"token": "t", "host": "http://127.0.0.1:1", "root": root, "store": "memory:"}
+    given: dict[str, Any] = {"token": "t", "host": "http://127.0.0.1:1", "root": root, "store": "memory:"}
     return Session(ExchangeSettings(**(given | options)), solution=echo)
 
 
@@ -124,7 +127,8 @@ def test_the_verbs() -> None:
     for verb in ("start", "abort", "reconnect", "send_file"):
         assert inspect.iscoroutinefunction(getattr(Session, verb))
     assert list(inspect.signature(Session.send_file).parameters) == ["self", "epicrisis", "answer"]
-    assert SessionStarterOptions(type="final", dataset="test", file_count=10, file_timeout=10, language="eng")
+    options = SessionStarterOptions(type="final", dataset="test", file_count=10, file_timeout=10, language="eng")
+    assert options.prepare_to_command()["type"] == "final"
 
 
 async def test_making_a_session_reads_and_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,3 +237,10 @@ async def test_leaving_the_block_stops_serving_and_leaves_the_session(tmp_path: 
         async with serving(double, tmp_path) as (session, _):
             await session.reconnect()
             assert await session.wait() is Outcome.FINISH
+
+
+async def test_the_samples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "exchange.md").read_text("utf-8")
+    assert await run_blocks(page, "exchange.md") >= 4
+    assert SessionConnectorFactory._class is SessionWebsocketConnector

@@ -20,14 +20,21 @@ _ABSTRACT: Final = _of("connector.session_connector_abstract", "SessionConnector
 _WEBSOCKET: Final = _of("connector.session_websocket_connector", "SessionWebsocketConnector")
 _FACTORY: Final = _of("connector", "SessionConnectorFactory")
 _OF_CONNECTOR: Final = _of("errors", "NotConnectedError", "StartSessionError", "SessionEssayNotCorrectError")
-_CONNECTION: Final = _of("connection.connection", "ConnectionAbstract", "Connect")
+_ABSTRACT_LINE: Final = _of("connection.connection", "ConnectionAbstract")
+_CONNECTION: Final = _ABSTRACT_LINE | {"Connect": _ABSTRACT_LINE["ConnectionAbstract"]}
 _LINE: Final = _of("connection.websocket", "Websocket")
 _EPICRISIS: Final = _of("epicrisis", "Epicrisis", "EpicrisisFactory")
 _OF_EPICRISIS: Final = _of("errors", "EmptyError", "NotHasRequiredFieldError", "FileIsExistError", "ValidationError")
 _FILES: Final = _of("files", "File", "FileFactory")
 _DTOS: Final = _of("dto", "MessageDto", "SessionStartSuccessDto", "SessionFileDto", "SessionFileSendDto")
-_MARKUP: Final = _of("solutions", "Marker", "MarkupFactory", "MarkupAbstract", "MarkupDemo")
-_SOLUTION: Final = _of("solutions", "SolutionFactory", "SolutionAbstract", "SolutionDemo")
+_MARKER: Final = _of("marking", "Marker")
+_DEMO: Final = _of("marking", "SolutionDemo")
+_SOLUTION: Final = _of("solutions", "SolutionFactory", "SolutionAbstract")
+_MARKUP: Final = {
+    "MarkupFactory": _SOLUTION["SolutionFactory"],
+    "MarkupAbstract": _SOLUTION["SolutionAbstract"],
+    "MarkupDemo": _DEMO["SolutionDemo"],
+}
 
 DOCUMENTED: Final = Documented(
     root="baseline",
@@ -46,7 +53,7 @@ DOCUMENTED: Final = Documented(
         "session.connection.websocket": _LINE,
         "epicrisis": _EPICRISIS | _OF_EPICRISIS,
         "file": _FILES,
-        "markup": _MARKUP,
-        "solution": _SOLUTION | {"Marker": _MARKUP["Marker"]},
+        "markup": _MARKER | _MARKUP,
+        "solution": _MARKER | _SOLUTION | _DEMO,
     },
 )

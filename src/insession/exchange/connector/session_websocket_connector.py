@@ -314,9 +314,12 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 await self._connection.connect()
                 active = await self._active(await self._look())
                 await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
+        except BaseException:
+            self.outcome = Outcome.STOPPED
+            raise
+        else:
             self.outcome = Outcome.CLIENT_ABORT
         finally:
-            self.outcome = self.outcome or Outcome.STOPPED
             await self._connection.disconnect()
 
     async def _ask_abort(self, session_id: Id | None, message: str) -> None:
