@@ -18,11 +18,11 @@ async def happens(condition: Callable[[], object], seconds: float = 20.0) -> Non
             await asyncio.sleep(0.001)
 
 
-async def while_time_passes(clock: ManualClock, work: Coroutine[Any, Any, T], step: float = 1.0) -> T:
+async def while_time_passes(clock: ManualClock, work: Coroutine[Any, Any, T], step: float = 0.1) -> T:
     """What some work gives, while time passes and the service answers."""
     task = asyncio.ensure_future(work)
     async with asyncio.timeout(20.0):
         while not task.done():
             await clock.advance(step)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.002)  # the service's time, which is real
     return task.result()
