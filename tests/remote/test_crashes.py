@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,9 @@ async def test_sigterm_is_an_exit_where_that_was_asked_for(tiny: Tiny, file: str
 @pytest.mark.requirement("S57")
 async def test_processes_share_the_places(tiny: Tiny, file: str) -> None:
     tiny.most = 4
-    async with worker("crowd", file, tiny.port, 4, lines=0) as (one, _):
-        async with worker("crowd", file, tiny.port, 4, lines=0) as (two, _):
-            async with worker("crowd", file, tiny.port, 4, lines=0) as (three, _):
-                codes = [await _ended(process) for process in (one, two, three)]
+    async with AsyncExitStack() as stack:
+        crowds = [await stack.enter_async_context(worker("crowd", file, tiny.port, 4, lines=0)) for _ in range(3)]
+        codes = [await _ended(process) for process, _ in crowds]
     assert codes == [0, 0, 0]
     assert (tiny.counts["logins_full"], tiny.counts["logins_ok"]) == (0, 48)
     assert tiny.counts["peak_sessions"] <= 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,14 @@ from .tiny import Client, Fault, Searcher, Tiny, find
 from .waiting import happens
 
 
+def _waiting(pool: SessionPool[Any, Any], number: int) -> bool:
+    return pool.stats()["waiting"] == number
+
+
+def _found(tiny: Tiny, number: int) -> bool:
+    return tiny.counts["find"] == number
+
+
 @pytest.mark.requirement("S56", "S60")
 async def test_places_are_handed_on_in_order(make: Make, tiny: Tiny) -> None:
     async with make(max_sessions=2) as pool:
@@ -34,7 +43,7 @@ async def test_places_are_handed_on_in_order(make: Make, tiny: Tiny) -> None:
         waiting = []
         for number in range(4):
             waiting.append(asyncio.ensure_future(wait(number)))
-            await happens(lambda number=number: pool.stats()["waiting"] == number + 1)
+            await happens(partial(_waiting, pool, number + 1))
         waiting[1].cancel()
         await settle()
         assert pool.stats()["waiting"] == 3
@@ -101,7 +110,7 @@ async def test_borrowed_sessions_serve_one_call_each(make: Make, tiny: Tiny) -> 
         tiny.fail("find", *[Fault(hold=one) for one in free])
         calls = [asyncio.ensure_future(pool.send(find(number))) for number in range(9)]
         for done in range(9):
-            await happens(lambda done=done: tiny.counts["find"] == min(done + 3, 9))
+            await happens(partial(_found, tiny, min(done + 3, 9)))
             free[done].set()
         assert await asyncio.gather(*calls) == list(range(9))
         assert (tiny.counts["overlaps"], tiny.counts["peak_sessions"], tiny.counts["logins_ok"]) == (0, 3, 3)

@@ -258,12 +258,10 @@ async def test_what_rests_on_a_dead_session_is_not_sent_in_a_new_one(pool: Sessi
 async def test_sessions_that_die_at_once_are_not_renewed_for_ever(make: Make, tiny: Tiny) -> None:
     async with make(max_renewals=5) as pool:
         token = await pool.acquire()
-        done = 0
         with pytest.raises(SessionExpired):
-            for done in range(20):
+            for _ in range(20):
                 tiny.expire()
                 await pool.invoke(token, find())
-        assert done == 5
         assert tiny.counts["logins_ok"] == 6
 
 

@@ -165,7 +165,11 @@ def test_the_logger_s_name_may_be_another(caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.requirement("S66")
 async def test_no_secret_in_what_python_shows(make: Make, tiny: Tiny) -> None:
     ticket = Ticket(ref="the-secret-id", user="ann", extra={"bearer": "the-secret-bearer"})
-    shown = [ticket, Entry("tiny", "token", "live", None, ticket), Call(service="save", request="the-secret-request")]
+    shown: list[Any] = [
+        ticket,
+        Entry("tiny", "token", "live", None, ticket),
+        Call(service="save", request="the-secret-request"),
+    ]
     shown.append(Handover("tiny", "ann", "token", ticket, 1, "id", 1, None, 0.0))
     async with make() as pool:
         token = await pool.acquire()
@@ -175,7 +179,7 @@ async def test_no_secret_in_what_python_shows(make: Make, tiny: Tiny) -> None:
         tiny.fail("save", Fault(after=True))
         with pytest.raises(OutcomeUnknown) as caught:
             await pool.invoke(token, save("the-secret-request"))
-        error = copy.copy(pickle.loads(pickle.dumps(caught.value)))
+        error = copy.copy(pickle.loads(pickle.dumps(caught.value)))  # noqa: S301 - what was just made
         assert error.request is None
         assert (error.call, error.token, str(error)) == ("save", token, str(caught.value))
         said = [pickle.dumps(caught.value), repr(caught.value).encode(), str(caught.value).encode()]
@@ -196,7 +200,7 @@ def test_every_error_is_of_the_tree_and_survives_a_pickle() -> None:
         HandoverRefused("used", "it was attached before"),
     ]
     for error in made:
-        again = pickle.loads(pickle.dumps(error))
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - what was just made
         assert (type(again), str(again), again.error) == (type(error), str(error), None)
     errors = [one for one in vars(insession.remote).values() if inspect.isclass(one) and issubclass(one, Exception)]
     assert len(errors) == 17

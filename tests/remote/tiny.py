@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 from insession.remote import (
     Busy,
@@ -59,10 +59,10 @@ class Tiny:
     saved: list[Any] = field(default_factory=list)
     used: Counter[str] = field(default_factory=Counter)
     seen: list[str] = field(default_factory=list)
-    port: int = 0
     """The session ids of the requests that were executed, in their order."""
+    port: int = 0
 
-    async def __aenter__(self) -> Tiny:
+    async def __aenter__(self) -> Self:
         self._connections: set[asyncio.Task[None]] = set()
         self._busy: Counter[str] = Counter()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

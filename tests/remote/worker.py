@@ -40,7 +40,7 @@ async def intend(store: str, port: str) -> None:
 
 async def closing(store: str, port: str) -> None:
     """End a session whose log-out is not answered."""
-    recovery.FINISH_TTL = 0.5  # whoever does it next waits until the dead one's lease has run out: 30 s else
+    recovery.FINISH_TTL = 0.5  # type: ignore[misc] # whoever does it next waits until the dead one's lease has run out: 30 s else
     async with _pool(store, port, logout_timeout=60.0) as pool:
         token = await pool.acquire()
         say("ready")

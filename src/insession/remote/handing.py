@@ -62,7 +62,6 @@ class Handovers:
             await self._moved(there, "not detached")
             raise
         mine = await self._register.take(row)
-        row.dirty = False
         if mine is not None:
             await self._moved(mine, "detached")
         return blob

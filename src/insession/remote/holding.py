@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -133,6 +134,8 @@ class Holding:
         held = Held(uuid4(), self._watched, shared=shared)
         held.permit = await self.cap.take(wait)
         if self._closed:
+            if held.permit is not None:
+                held.permit.release()
             raise PoolClosed
         task = asyncio.get_running_loop().create_task(self._begin(held))
         self._opening.add(task)
@@ -142,7 +145,7 @@ class Holding:
         except asyncio.CancelledError:
             if task.cancelled():
                 raise PoolClosed from None
-            task.add_done_callback(lambda _: self._unwanted(held))
+            task.add_done_callback(partial(self._unwanted, held))
             raise
         return held
 
@@ -166,8 +169,9 @@ class Holding:
         self.add(held, "created")
         await self._register.put(row, replace(row.entry, ticket=ticket, tag=None, status="live", generation=1))
 
-    def _unwanted(self, held: Held) -> None:
-        if not held.over and held.token in self.held:
+    def _unwanted(self, held: Held, begun: asyncio.Task[None]) -> None:
+        """Whoever wanted it has gone."""
+        if not begun.cancelled() and begun.exception() is None and held.token in self.held:
             self._tasks.spawn(self.end(held, "cancelled"))
 
     def add(self, held: Held, count: str) -> None:
@@ -179,7 +183,8 @@ class Holding:
 
     def drop(self, held: Held, count: str) -> None:
         """It is no session of this pool any more."""
-        del self.held[held.token]
+        if self.held.pop(held.token, None) is None:
+            return  # two at once: the first one says what became of it
         self._counts[count] += 1
         held.leave()
         self.sharing.remove(held)

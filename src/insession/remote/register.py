@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
@@ -106,8 +106,9 @@ class Register:
             self._mend_soon(row)
 
     async def take(self, row: Row) -> Session | None:
-        """Take a session out of the register's care; the handle that the store knows it by."""
-        session, row.session = row.session, None
+        """Nobody has to write it any more; the handle that the store knows it by."""
+        async with row.writing:
+            session, row.session, row.dirty = row.session, None, False
         if session is not None:
             self._rows.pop(session.id, None)
         return session
@@ -115,11 +116,10 @@ class Register:
     async def end(self, row: Row, reason: str, wait: float) -> str | None:
         """End it and log it out; None: that is done. What is not done ``wait`` seconds later is owed under this id."""
         stored, session = not row.dirty, await self.take(row)
-        row.dirty = False  # nobody has to write it any more
         if session is not None:
             try:
                 if not stored:
-                    await session.update(row.entry)
+                    await session.update(lambda _: row.entry)
                 await session.close(reason)
                 return None if await self._engine.finish(session.id, wait=wait) else session.id
             except (SessionNotFound, SessionEnded):
@@ -132,7 +132,6 @@ class Register:
     async def forget(self, row: Row) -> None:
         """Nothing was begun at the service: leave nothing behind."""
         session = await self.take(row)
-        row.dirty = False
         if session is None:
             return
         try:
@@ -192,7 +191,8 @@ class Register:
         entry = row.entry
         if row.session is not None:
             try:
-                await row.session.update(entry)
+                # By a function: a write whose answer was lost has changed the version.
+                await row.session.update(lambda _: entry)
             except (SessionEnded, SessionNotFound):
                 self.ended(row.session.id, State.INTERRUPTED, NODE_LOST, 0.0)
         if row.session is None:
@@ -216,11 +216,23 @@ class Register:
         entry: Entry = session.data
         if entry.ticket is not None:
             await self._bounded(entry.ticket)
-        if entry.tag is not None and isinstance(self._authenticator, FindsLost):
-            for ticket in await self._authenticator.find_lost(entry.tag):
+        if entry.tag is not None:
+            for ticket in await self._lost(entry.tag):
                 await self._bounded(ticket)
         if entry.ticket is not None:
             logger().info("logged out session %s at %s", entry.token, entry.service)
+
+    async def _lost(self, tag: str) -> Sequence[Ticket]:
+        """The sessions that a login with this tag began."""
+        authenticator, clock = self._authenticator, self._engine.clock
+        if not isinstance(authenticator, FindsLost):
+            logger().info(
+                "a login at %s may have begun a session that only the service can find", authenticator.service
+            )
+            return ()
+        with Until(clock, clock.now() + self._timeout):
+            return await authenticator.find_lost(tag)
+        raise OutcomeLost(f"looking for lost sessions at {authenticator.service} took more than {self._timeout:g}s")
 
     async def _bounded(self, ticket: Ticket) -> None:
         clock = self._engine.clock

@@ -15,7 +15,7 @@ from insession.kernel.clock import Clock
 from .cap import Cap
 from .contracts import Authenticator, Renewal, Ticket
 from .deadlines import Until
-from .errors import CredentialsRefused, Report, SessionExpired, SessionGone, SessionLimit, UnknownToken
+from .errors import CredentialsRefused, PoolClosed, Report, SessionExpired, SessionGone, SessionLimit, UnknownToken
 from .held import Held, SessionState
 from .logins import Logins
 from .logs import logger
@@ -97,7 +97,12 @@ class Renewing:
             task = held.renewing = asyncio.get_running_loop().create_task(self._renew(held, alive=alive))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        failure = await asyncio.shield(task)
+        try:
+            failure = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise PoolClosed from None
+            raise
         if failure is not None:
             raise failure
         if held.over:
@@ -105,6 +110,9 @@ class Renewing:
 
     async def _renew(self, held: Held, *, alive: bool) -> InsessionError | None:
         """What went wrong, for all who wait; None: it is renewed."""
+        if held.over:
+            held.renewing = None
+            return UnknownToken(held.token)
         again = held.state is SessionState.ERROR
         if held.state is SessionState.CONNECTED:
             held.move(SessionState.EXECUTING)
