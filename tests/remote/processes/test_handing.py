@@ -32,7 +32,7 @@ say(ctx.invoke_with_token(token, "CRUDServiceProvider.loadRecords", request).sta
 try:
     SankhyaContext.from_settings().attach_session(token, blob)
 except Exception as error:
-    say(type(error).__name__)
+    say(type(error).__name__, error)
 sys.stdin.readline()
 ctx.dispose()
 """

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from insession.errors import ConfigurationError, InsessionError, OutcomeUnknown,
 from insession.kernel.clock import monotonic
 from insession.kernel.events import fresh_epoch
 
+from .forking import Connection, turn
 from .statements import Statements
 
 APPLICATION: Final = 0x696E7365
@@ -64,7 +66,12 @@ class File:
     def connect(self, *, reading: bool = False) -> sqlite3.Connection:
         """A connection that waits for nobody by itself, and may be used by one thread after another."""
         connection = sqlite3.connect(
-            self.path, timeout=0.0, isolation_level=None, check_same_thread=False, cached_statements=256
+            self.path,
+            timeout=0.0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            factory=Connection,
         )
         pragmas = ["query_only = 1", "cache_size = -8000"]
         if not reading:
@@ -109,12 +116,9 @@ class File:
         """The version of the schema in the file; None where there is no file, or nothing in it."""
         if not Path(self.path).exists():
             return None
-        connection = self.connect(reading=True)
-        try:
+        with turn(), closing(self.connect(reading=True)) as connection:
             self.patiently(lambda: self._check(connection))
             return self._pragma(connection, "user_version") or None
-        finally:
-            connection.close()
 
     def prepare(self, connection: sqlite3.Connection, sql: Statements) -> Known:
         """Make what is missing."""

@@ -21,6 +21,7 @@ from insession.kernel.record import Record
 from insession.kernel.urls import StoreURL, check_namespace
 
 from .file import PATIENCE, SCHEMA, File, Known, Synchronous, is_busy
+from .forking import turn
 from .log import Log
 from .rows import Rows
 from .statements import Statements, record_of
@@ -70,6 +71,7 @@ class SQLiteStore:
         self._waiting: weakref.WeakSet[Waker] = weakref.WeakSet()
         self._process: int | None = None
         self._closed = False
+        self._using = turn()
 
     @classmethod
     def from_url(cls, url: StoreURL, *, namespace: str, clock: Clock | None) -> SQLiteStore:
@@ -104,6 +106,10 @@ class SQLiteStore:
 
     def _connected(self) -> tuple[sqlite3.Connection, sqlite3.Connection, Known]:
         """A connection that writes and one that reads, and what the file knows."""
+        with self._using:
+            return self._connected_alone()
+
+    def _connected_alone(self) -> tuple[sqlite3.Connection, sqlite3.Connection, Known]:
         file, made = self._file, list[sqlite3.Connection]()
         try:
             file.create()
@@ -144,7 +150,8 @@ class SQLiteStore:
             return
         self._closed = True
         self._watch.stop()
-        self._reading.close()
+        with self._using:
+            self._reading.close()
         await self._writer.close()
 
     def _check(self) -> None:
@@ -187,7 +194,8 @@ class SQLiteStore:
         until = 0.0
         while True:
             try:
-                return call(argument)
+                with self._using:
+                    return call(argument)
             except sqlite3.Error as error:
                 until = until or time.monotonic() + _READ_PATIENCE
                 if not is_busy(error) or time.monotonic() >= until:

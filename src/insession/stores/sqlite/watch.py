@@ -17,6 +17,7 @@ from insession.kernel.events import EventType
 
 from .changes import Changes, changes_of
 from .file import File
+from .forking import turn
 from .statements import Statements
 
 SLOW: Final = 1.0
@@ -90,6 +91,7 @@ class Watch:
         self._lock = threading.Lock()
         self._running: tuple[threading.Thread, Changes] | None = None
         self._version: int | None = None
+        self._using = turn()
 
     def start(self) -> None:
         """Look from now on, until nobody waits any more, or `stop`."""
@@ -113,11 +115,15 @@ class Watch:
     def _run(self, changes: Changes) -> None:
         while not changes.stopped.is_set():
             # What cannot be looked at now can be later; whoever waits has his own deadline.
-            with suppress(sqlite3.Error), closing(self._file.connect(reading=True)) as connection:
+            with suppress(sqlite3.Error), closing(self._connected()) as connection:
                 if self._looked(connection.cursor(), changes):
                     changes.close()
                     return
             changes.stopped.wait(SLOW)
+
+    def _connected(self) -> sqlite3.Connection:
+        with self._using:
+            return self._file.connect(reading=True)
 
     def _looked(self, cursor: sqlite3.Cursor, changes: Changes) -> bool:
         """Look until we are stopped, or (True) nobody waits any more."""
@@ -155,9 +161,10 @@ class Watch:
 
     def _look(self, cursor: sqlite3.Cursor) -> bool:
         """Whether something has become visible since the last look."""
-        version = cursor.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
-            return False
-        self._sight.notice(cursor, *cursor.execute(self._sql.sight).fetchone())
-        self._version = version
-        return True
+        with self._using:
+            version = cursor.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._version:
+                return False
+            self._sight.notice(cursor, *cursor.execute(self._sql.sight).fetchone())
+            self._version = version
+            return True

@@ -12,6 +12,7 @@ from typing import Final
 from insession.kernel.events import EventType
 from insession.kernel.operations import Answer, Operation
 
+from .forking import turn
 from .transactions import Outcome, Transactions
 
 TOGETHER: Final = 1024
@@ -47,7 +48,7 @@ class Writer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._waiting = 0
         """Jobs that were handed over and not delivered yet."""
-        self._using = threading.Lock()
+        self._using = turn()
         """Held by the thread that uses the connection."""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="insession-sqlite-writer", daemon=True)
