@@ -65,6 +65,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.outcome: Outcome | None = None
         settings = session.settings
         self._deadlines = settings.deadlines
         self._dialect = session.dialect
@@ -309,17 +310,15 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             self._ended(Outcome.CLIENT_ABORT, message)
             await asyncio.shield(self._life)
             return
+        outcome = Outcome.STOPPED
         try:
             async with self._questions.asking():
                 await self._connection.connect()
                 active = await self._active(await self._look())
                 await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
-        except BaseException:
-            self.outcome = Outcome.STOPPED
-            raise
-        else:
-            self.outcome = Outcome.CLIENT_ABORT
+            outcome = Outcome.CLIENT_ABORT
         finally:
+            self.outcome = outcome
             await self._connection.disconnect()
 
     async def _ask_abort(self, session_id: Id | None, message: str) -> None:
