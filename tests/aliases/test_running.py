@@ -95,7 +95,7 @@ def test_what_it_installs_is_the_same_as_what_the_program_would(program: Aliases
 
 
 def test_installing_imports_no_extra_and_no_store(program: Aliases) -> None:
-    heavy = ("insession.stores", "insession.stores.sqlite", "cryptography", "grpc", "typer", "pytest")
+    heavy = ("insession.stores", "insession.stores.sqlite", "cryptography", "grpc", "typer", "pytest", "httpx2", "pydantic")
     done = program(f"import sys, modules.session_management; print([one for one in {heavy} if one in sys.modules])")
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
@@ -125,7 +125,8 @@ def test_the_list(python: Aliases) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     ours = "insession.tracking"
     hardware = "providers.hardware_id_provider.HardwareIDProvider"
-    assert [line for line in done.stdout.splitlines() if not line.startswith("mtpylon.")] == [
+    others = ("mtpylon.", "sankhya_sdk.", "logger sankhya_sdk.")
+    assert [line for line in done.stdout.splitlines() if not line.startswith(others)] == [
         f"modules.session_management.SessionManager = {ours}.manager.SessionManager",
         f"modules.session_management.SessionManagementConfig = {ours}.config.SessionManagementConfig",
         f"modules.session_management.config.SessionManagementConfig = {ours}.config.SessionManagementConfig",
@@ -135,3 +136,5 @@ def test_the_list(python: Aliases) -> None:
         "logger modules.session_management = logger insession.tracking",
     ]
     assert "mtpylon.sessions.SessionSubject = insession.protocol.subject.SessionSubject" in done.stdout
+    assert "sankhya_sdk.SankhyaContext = insession.remote.sankhya.blocking.SankhyaContext" in done.stdout
+    assert "logger sankhya_sdk.session = logger insession.remote" in done.stdout

@@ -18,7 +18,7 @@ from insession.testing.clock import settle
 
 from .conftest import Make
 from .tiny import Client, Fault, Searcher, Tiny, find
-from .waiting import happens
+from .waiting import happens, while_time_passes
 
 
 def _waiting(pool: SessionPool[Any, Any], number: int) -> bool:
@@ -59,10 +59,11 @@ async def test_places_are_handed_on_in_order(make: Make, tiny: Tiny) -> None:
 
 @pytest.mark.requirement("S56")
 async def test_who_waits_too_long_hears_of_the_limit(make: Make, tiny: Tiny) -> None:
-    async with make(max_sessions=1, acquire_timeout=0.05) as pool:
+    clock = ManualClock()
+    async with make(max_sessions=1, clock=clock) as pool:
         await pool.acquire()
         with pytest.raises(SessionLimit, match="max_sessions") as caught:
-            await pool.acquire()
+            await while_time_passes(clock, pool.acquire())
         assert not caught.value.service_full
         assert tiny.counts["login"] == 1
 
@@ -87,10 +88,11 @@ async def test_pools_on_one_store_share_the_places(make: Make, tiny: Tiny) -> No
 @pytest.mark.requirement("S58")
 async def test_a_full_service_is_asked_again_and_is_no_matter_of_credentials(make: Make, tiny: Tiny) -> None:
     tiny.most = 1
-    async with make(acquire_timeout=0.2) as pool:
+    clock = ManualClock()
+    async with make(clock=clock, pause=2.0, longest_pause=2.0) as pool:
         main = await pool.acquire()
         with pytest.raises(SessionLimit, match="limit of the service") as caught:
-            await pool.acquire()
+            await while_time_passes(clock, pool.acquire(), 0.1)
         assert caught.value.service_full
         assert tiny.counts["login"] > 2
         assert await pool.invoke(main, find()) == "x"
@@ -117,11 +119,12 @@ async def test_borrowed_sessions_serve_one_call_each(make: Make, tiny: Tiny) -> 
 
 
 async def test_who_borrows_has_it_alone(make: Make, tiny: Tiny) -> None:
-    async with make(acquire_timeout=0.1) as pool:
+    clock = ManualClock()
+    async with make(clock=clock) as pool:
         async with pool.borrow() as token:
             assert await pool.invoke(token, find()) == "x"
             with pytest.raises(SessionLimit):
-                await pool.send(find())
+                await while_time_passes(clock, pool.send(find()))
         assert await pool.send(find()) == "x"
         assert tiny.counts["logins_ok"] == 1
         await pool.finalize(token)
@@ -238,18 +241,10 @@ async def test_a_place_that_was_lost_is_waited_for_before_a_renewal(make: Make, 
         theirs = await other.acquire()
         await clock.advance(0.1)
         tiny.sessions.pop(next(iter(tiny.sessions)))
-        call = asyncio.ensure_future(pool.invoke(token, find()))
-        while not call.done():
-            await clock.advance(1.0)
-            await asyncio.sleep(0.001)
         with pytest.raises(SessionLimit):
-            call.result()
+            await while_time_passes(clock, pool.invoke(token, find()))
         await other.finalize(theirs)
-        call = asyncio.ensure_future(pool.invoke(token, find()))
-        while not call.done():
-            await clock.advance(1.0)
-            await asyncio.sleep(0.001)
-        assert call.result() == "x"
+        assert await while_time_passes(clock, pool.invoke(token, find())) == "x"
 
 
 @pytest.mark.requirement("S13")

@@ -26,15 +26,11 @@ from insession.testing.clock import settle
 
 from .conftest import Make
 from .tiny import Client, Fault, Tiny, find, save
-from .waiting import happens
+from .waiting import happens, while_time_passes
 
 
-async def _passing(clock: ManualClock, task: asyncio.Future[Any], seconds: float = 1.0) -> Any:
-    """What a task gives while time passes and the service answers."""
-    while not task.done():
-        await clock.advance(seconds)
-        await asyncio.sleep(0.001)
-    return task.result()
+async def _all(calls: list[asyncio.Task[Any]]) -> list[Any]:
+    return await asyncio.gather(*calls)
 
 
 @pytest.mark.requirement("S19", "S18", "S20")
@@ -155,8 +151,7 @@ async def test_a_renewal_that_fails_is_told_to_all_and_tried_again_later(
         assert "session expired" in str(answers[0])
         assert tiny.counts["login"] == refused + 1
         assert pool.state(token) in {SessionState.ERROR, SessionState.AUTHENTICATING}
-        for call in calls[1:]:
-            assert await _passing(clock, call) in range(4)
+        assert await while_time_passes(clock, _all(calls[1:])) == [1, 2, 3]
         assert pool.state(token) is SessionState.CONNECTED
 
 
@@ -232,8 +227,7 @@ async def test_a_log_out_that_hangs_holds_up_no_renewal(make: Make, tiny: Tiny) 
         await clock.advance(11.0)
         free = asyncio.Event()
         tiny.fail("logout", Fault(hold=free))
-        call = asyncio.ensure_future(pool.invoke(token, find()))
-        assert await _passing(clock, call) == "x"
+        assert await while_time_passes(clock, pool.invoke(token, find())) == "x"
         free.set()
         async with asyncio.timeout(10):
             while len(tiny.sessions) > 1:

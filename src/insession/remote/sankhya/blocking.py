@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,14 +43,9 @@ class SankhyaContext:
         self, settings: SankhyaSettings | None = None, *, portal: BlockingPortal | None = None, **options: Any
     ) -> None:
         self._context = AsyncSankhyaContext(settings, **options)
-        self._disposing = threading.Lock()
         self._portal = Portal(self._life, bound=portal)
         self._wrapper: SankhyaWrapper | None = None
-        try:
-            self._portal.start()
-        except BaseException:
-            self._portal.close()  # a thread of it may run
-            raise
+        self._portal.start()
 
     @classmethod
     def from_settings(cls, settings: SankhyaSettings | None = None, **options: Any) -> Self:
@@ -175,6 +169,10 @@ class SankhyaWrapper:
     def is_authenticated(self) -> bool:
         """As `SankhyaContext.is_authenticated`."""
         return self._context.is_authenticated
+
+    def login(self) -> None:
+        """Nothing: its context logs in when it is made. `SankhyaClosed` if that has ended since, and stays ended."""
+        self._context.get_session_stats()
 
     def logout(self) -> None:
         """As `SankhyaContext.dispose`: a wrapper lives as long as its context."""

@@ -210,7 +210,7 @@ class Entity:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and type(other) is type(self) and other._given == self._given
 
-    __hash__ = None  # type: ignore[assignment]  # a row may change
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # a row may change
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"

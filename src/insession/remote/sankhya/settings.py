@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any, Final, Literal, Never
+from typing import Any, ClassVar, Final, Literal, Never
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -28,7 +28,7 @@ class SankhyaSettings(BaseSettings):
     Raises `SankhyaSettingsError`, which names everything that is missing or wrong at once, and shows no value.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
         env_file_encoding="utf-8",
