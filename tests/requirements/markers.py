@@ -28,7 +28,9 @@ def proofs(folders: Sequence[Path] = FOLDERS, *, root: Path = ROOT) -> list[Proo
     Raises:
         ValueError: A marker without plain numbers, or on something that is not a test; it names file and line.
     """
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    found = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    # The documents' samples are fragments, and some are none of Python's.
+    paths = [path for path in found if "samples" not in path.relative_to(root).parts]
     return [proof for path in paths for proof in _in_file(path, path.relative_to(root).as_posix())]
 
 

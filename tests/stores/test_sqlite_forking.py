@@ -1,7 +1,8 @@
-"""Children of a fork on their parent's file: SQLite's locks are those of a process, its memory of them is inherited."""
+"""SQLite's locks are those of a process, and so is its memory of them: forks, and two stores of one process."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import insession
 from tests.programs import run
 
 pytestmark = pytest.mark.processes
@@ -101,3 +103,22 @@ def test_the_child_has_locks_of_its_own_and_outlives_its_parents_end(tmp_path: P
         assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0
     again = program('print(engine.count(kind="of-a-child"), engine.count(kind="of-the-parent"))', tmp_path)
     assert again.stdout == "51 1\n"
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="shows the locks of processes")
+async def test_a_second_store_of_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+    """Else another process that closes the file takes itself for the last one, and deletes the log."""
+    url = f"sqlite:///{tmp_path / 'sessions.db'}"
+
+    def locks() -> list[str]:
+        inode = (tmp_path / "sessions.db").stat().st_ino
+        lines = Path("/proc/locks").read_text("utf-8").splitlines()
+        return [line for line in lines if f" {os.getpid()} " in line and f":{inode} " in line]
+
+    async with insession.connect(url) as first:
+        await first.open()
+        assert locks()
+        async with insession.connect(url) as second:
+            await second.open()
+            assert locks()
+        assert locks()

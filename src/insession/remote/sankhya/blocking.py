@@ -170,6 +170,10 @@ class SankhyaWrapper:
         """As `SankhyaContext.is_authenticated`."""
         return self._context.is_authenticated
 
+    def login(self) -> None:
+        """Nothing: its context logs in when it is made. `SankhyaClosed` if that has ended since, and stays ended."""
+        self._context.get_session_stats()
+
     def logout(self) -> None:
         """As `SankhyaContext.dispose`: a wrapper lives as long as its context."""
         self._context.dispose()

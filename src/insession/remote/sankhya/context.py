@@ -14,12 +14,13 @@ import anyio.to_thread
 
 from insession.kernel.clock import Clock
 from insession.kernel.contract import Store
+from insession.kernel.urls import unknown
 from insession.remote.contracts import Authenticator, Renewal, Transport, Verify
 from insession.remote.logs import logger
 from insession.remote.pool import SessionPool
 
 from .dialect import DIALECTS
-from .errors import SankhyaClosed, SankhyaInputError, SankhyaUnknownToken
+from .errors import SankhyaClosed, SankhyaInputError, SankhyaSettingsError, SankhyaUnknownToken
 from .gateway import Gateway, GatewayAuthenticator, GatewayTransport
 from .login import DirectAuthenticator
 from .request import ServiceRequest, ServiceResponse
@@ -64,6 +65,10 @@ class AsyncSankhyaContext:
     """
 
     def __init__(self, settings: SankhyaSettings | None = None, **options: Any) -> None:
+        known = Options.__dataclass_fields__
+        for name in options:
+            if name not in known:
+                raise SankhyaSettingsError(unknown("option", name, known), (name,))
         self._settings = settings
         self._options = Options(**options)
         self._stack: AsyncExitStack | None = None

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from insession.errors import LockTimeout, StoreError
 from insession.kernel.engine import Engine
 from insession.remote.contracts import Call, Ticket
-from insession.remote.errors import CredentialsRefused, OutcomeLost, Report, SessionGone
+from insession.remote.errors import Busy, CredentialsRefused, OutcomeLost, Report, SessionGone
 from insession.remote.logs import logger
 
 from .dialect import HTTP_OK, JSON, UNAUTHORIZED, gone, judged
@@ -32,6 +32,7 @@ from .errors import (
     SankhyaException,
     SankhyaInputError,
     ServiceRequestInvalidCredentialsException,
+    ServiceRequestUnavailableException,
 )
 from .login import digest
 from .request import ServiceRequest, ServiceResponse
@@ -167,12 +168,15 @@ class Gateway:
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
-        """One at a time in all processes; in this one alone where the store is away."""
+        """One at a time in all processes; in this one alone where the store is away. Raises `Busy`."""
         assert self.engine is not None  # noqa: S101
         lock = self.engine.lock(self._key, ttl=_LOCK_TTL, wait=_LOCK_TTL, cancel=False)
         try:
             await lock.__aenter__()
-        except (StoreError, LockTimeout) as error:
+        except LockTimeout:
+            busy = ServiceRequestUnavailableException("another process does not get done with renewing the bearer")
+            raise Busy(str(busy), error=busy) from None
+        except StoreError as error:
             logger().warning("the gateway's bearer is renewed without the other processes: %s", error)
             yield
             return

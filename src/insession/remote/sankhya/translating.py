@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
 
-from insession.errors import StoreError
+from insession.errors import ConfigurationError, InvalidInput, StoreError
 from insession.remote import errors as pool
 from insession.remote.errors import RemoteError
 
@@ -31,7 +31,7 @@ class translating:  # noqa: N801 - reads like a function in a with statement
     ) -> None:
         if isinstance(error, SankhyaException):
             error.token = error.token or self._token
-        elif isinstance(error, RemoteError | StoreError):
+        elif isinstance(error, RemoteError | StoreError | ConfigurationError | InvalidInput):
             raise translated(error, self._token) from error.__cause__
 
 
@@ -53,6 +53,10 @@ def _found(error: BaseException) -> Exception:
         return ours.ServiceRequestException(str(error))
     if isinstance(error, StoreError) and not isinstance(error, ours.SankhyaException):
         return ours.SankhyaStoreUnavailable(f"the store cannot be used, and a new session has to be noted: {error}")
+    if isinstance(error, InvalidInput) and not isinstance(error, SankhyaException):
+        return ours.SankhyaInputError(error.field, error.problem)
+    if isinstance(error, ConfigurationError) and not isinstance(error, SankhyaException):
+        return ours.SankhyaSettingsError(str(error))
     assert isinstance(error, Exception)  # noqa: S101 - nobody translates an end of the program
     return error
 

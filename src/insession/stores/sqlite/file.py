@@ -57,7 +57,11 @@ class File:
         if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is the oldest that works")
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            # It must not be opened here: closing it would drop every lock on it that this process has by SQLite.
+            if Path(self.path).is_dir() or not os.access(self.path, os.R_OK | os.W_OK):
+                raise ConfigurationError(f"{self.path}: cannot be opened for writing") from None
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.path}: its folder does not exist; make it first") from error
         except OSError as error:
