@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -41,8 +42,9 @@ def _flag(text: str) -> bool:
     return text == _YES
 
 
+@functools.lru_cache(maxsize=1_024)
 def _moment(text: str) -> dt.datetime:
-    # By hand: strptime takes as long as all else of a row. The service names no time zone: it is that of the service.
+    # By hand, and kept for other rows: strptime takes as long as all else of a row. The time zone is the service's.
     found = _READ_MOMENT.fullmatch(text)
     if found is None:
         raise ValueError

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio.to_thread
+import httpcore2
 import httpx2
 
 from insession.remote.errors import NotSent, OutcomeLost
@@ -26,6 +27,7 @@ from .errors import (
     ServiceRequestInvalidResponseException,
     ServiceRequestResponseTooLargeException,
 )
+from .onepiece import OnePieceBackend
 from .settings import SankhyaSettings
 
 USER_AGENT: Final = "insession-sankhya/1"
@@ -73,19 +75,25 @@ class Wire:
         self.most: int = settings.max_response_bytes
         self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), settings.timeout)}
         self._ca_file = settings.ca_file
-        self._client: httpx2.AsyncHTTPTransport | None = None
+        self._trust: ssl.SSLContext | None = None
+        self._idle: list[httpx2.AsyncHTTPTransport] = []
+        """One connection each, the last used last: a transport looks at all of its own for every request."""
+        self._open: set[httpx2.AsyncHTTPTransport] = set()
 
     async def __aenter__(self) -> Self:
         # Certificates are read from disk.
-        self._client = await anyio.to_thread.run_sync(self._made)
+        self._trust = await anyio.to_thread.run_sync(self._trusted)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_silence)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        self._trust = None
+        while self._open:
+            await self._open.pop().aclose()
+        self._idle.clear()
 
     async def send(
         self,
@@ -97,12 +105,13 @@ class Wire:
         headers: dict[str, str],
     ) -> Answer:
         """Send a request once. ``service`` names it in errors; ``url`` is whole, and in none of them."""
-        client = self._client
-        if client is None:
-            raise NotSent("the connection to the service is closed", error=_inaccessible(service, "it is closed"))
+        if self._trust is None or len(self._open) - len(self._idle) >= MOST_CONNECTIONS:
+            problem = "it is closed" if self._trust is None else "too many requests are under way"
+            raise NotSent(f"the connection to the service: {problem}", error=_inaccessible(service, problem))
+        transport = self._idle.pop() if self._idle else self._made(self._trust)
         quiet = _quiet.set(True)
         try:
-            response = await client.handle_async_request(
+            response = await transport.handle_async_request(
                 httpx2.Request(
                     method, _parsed(url), headers=_HEADERS | headers, content=content, extensions=self._extensions
                 )
@@ -118,6 +127,7 @@ class Wire:
             raise OutcomeLost(str(lost), error=lost) from None
         finally:
             _quiet.reset(quiet)
+            self._idle.append(transport)
         return Answer(response.status_code, body, response.headers)
 
     async def _read(self, service: str, response: httpx2.Response) -> bytes:
@@ -145,21 +155,34 @@ class Wire:
         # A certificate that is refused now will be refused again.
         return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
 
-    def _made(self) -> httpx2.AsyncHTTPTransport:
-        verify: ssl.SSLContext | bool = True
-        if self._ca_file is not None:
-            try:
-                verify = ssl.create_default_context(cafile=str(self._ca_file))
-            except OSError as error:
-                problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
-                raise SankhyaSettingsError(problem, ("ca_file",)) from None
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_silence)
-        limits = httpx2.Limits(
-            max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_CONNECTIONS, keepalive_expiry=IDLE
-        )
+    def _made(self, trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+        made = _OneConnection(trust)
+        self._open.add(made)
+        return made
+
+    def _trusted(self) -> ssl.SSLContext:
+        if self._ca_file is None:
+            return httpx2.create_ssl_context(trust_env=False)
+        try:
+            return ssl.create_default_context(cafile=str(self._ca_file))
+        except OSError as error:
+            problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
+            raise SankhyaSettingsError(problem, ("ca_file",)) from None
+
+
+class _OneConnection(httpx2.AsyncHTTPTransport):
+    """httpx2's transport of one connection, over which a request leaves in one piece."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
         # Nobody stands between but whom the settings name: no proxies of the environment.
-        return httpx2.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+        super().__init__(verify=trust, trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=1,
+            max_keepalive_connections=1,
+            keepalive_expiry=IDLE,
+            network_backend=OnePieceBackend(),
+        )
 
 
 @functools.lru_cache(maxsize=1_024)
