@@ -51,11 +51,11 @@ class Row:
     __slots__ = ("dirty", "entry", "session", "writing")
 
     def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+        self.entry: Entry = entry
         self.session: Session | None = None
         self.dirty: bool = True
         """Whether the store has something else than ``entry``."""
-        self.writing = asyncio.Lock()
+        self.writing: asyncio.Lock = asyncio.Lock()
 
 
 class Register:
