@@ -176,7 +176,7 @@ async def happens_with(clock: ManualClock, condition: Any) -> None:
 
 
 async def test_what_an_operator_ends_is_lost(make: Make, tiny: Tiny) -> None:
-    async with make() as pool:
+    async with make(max_sessions=1) as pool:
         token = await pool.acquire()
         held = pool._holding.find(token)
         assert held.row is not None
@@ -187,7 +187,8 @@ async def test_what_an_operator_ends_is_lost(make: Make, tiny: Tiny) -> None:
             await pool.invoke(token, find())
         stats = pool.stats()
         assert (stats["active_sessions"], stats["lost"], stats["total_finalized"]) == (0, 1, 0)
-    assert tiny.counts["logout"] == 1
+        assert tiny.counts["logout"] == 1
+        await pool.acquire()
 
 
 @pytest.mark.requirement("S47")

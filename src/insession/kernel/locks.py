@@ -318,6 +318,12 @@ class Lock:
             self._renew_later()
         return list(answers[:-1])
 
+    def _keep(self, fence: Fence, until: float) -> None:
+        self.ticket, self._token, self.until, self.error = fence.ticket, fence.token, until, None
+
+    def _forget(self) -> None:
+        self.ticket, self.error, self.renewal = "", None, NEVER
+
     def _give_up(self) -> None:
         """Give back the permit or the place; nobody waits for the answer."""
         engine = self._engine

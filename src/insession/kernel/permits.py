@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from insession.errors import ConfigurationError
+from insession.errors import ConfigurationError, LockLost
 from insession.kernel.ids import check_seconds
 from insession.kernel.locks import Lock
 from insession.kernel.operations import Fence, Granted, Renew
-from insession.kernel.record import NEVER
 from insession.kernel.terms import terms
 
 if TYPE_CHECKING:
@@ -45,17 +44,21 @@ class Permit(Lock):
         if self.ticket:
             self._engine.locks.held.pop(self.ticket, None)
             self._give_up()
-        self.error = None
+        self._forget()
 
     async def hand_over(self, seconds: float) -> Fence:
         """Let go of it without giving it back: for so long it is there for whoever adopts this fence."""
         check_seconds(seconds, "seconds", least=0.001)
-        fence, self.renewal = self.fence, NEVER
-        answer = await self._engine._ask(Renew(fence, self._engine.clock.now(), seconds))
+        fence, error = self.fence, self.error
+        self._engine.locks.held.pop(self.ticket, None)  # nobody renews it for a shorter time meanwhile
+        try:
+            answer = await self._engine._ask(Renew(fence, self._engine.clock.now(), seconds))
+        except BaseException:
+            self._renew_later()
+            raise
+        self._forget()
         if not isinstance(answer, Granted):
-            raise self._engine.locks.lost(fence)
-        self._engine.locks.held.pop(self.ticket, None)
-        self.ticket = ""
+            raise error or LockLost(self.name)
         return fence
 
     async def adopt(self, fence: Fence) -> Self:
@@ -65,7 +68,7 @@ class Permit(Lock):
         now = self._engine.clock.now()
         answer = await self._engine._ask(Renew(fence, now, self.ttl))
         if not isinstance(answer, Granted):
-            raise self._engine.locks.lost(fence)
-        self.ticket, self._token, self.until, self.error = fence.ticket, fence.token, answer.until, None
+            raise LockLost(self.name)
+        self._keep(fence, answer.until)
         self._renew_later()
         return self

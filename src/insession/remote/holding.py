@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from insession.kernel.clock import Clock
 from insession.kernel.commands import NODE_LOST
 from insession.kernel.engine import Engine
+from insession.kernel.permits import Permit
 from insession.kernel.tasks import Tasks
 
 from .cap import Cap
@@ -204,13 +205,18 @@ class Holding:
         owed = None if row is None else await self._register.end(row, reason, wait)
         if owed is not None:
             logger().warning("session %s is not logged out yet; that is owed", held.token)
-        if held.permit is not None:
-            # Its place is free when the service has one session less.
-            while owed is not None and not await self._engine.finish(owed, wait=_LONG):
-                pass
+        if held.permit is not None and owed is not None:
+            self._tasks.spawn(self._release(held.permit, owed))
+        elif held.permit is not None:
             held.permit.release()
 
-    def _ended(self, row: Row, reason: str | None) -> None:
+    async def _release(self, permit: Permit, owed: str) -> None:
+        """Free a place when the service has one session less."""
+        while not await self._engine.finish(owed, wait=_LONG):
+            pass
+        permit.release()
+
+    def _ended(self, row: Row, session_id: str, reason: str | None) -> None:
         """Somebody else has ended the record of a session, and logs it out."""
         held = next((one for one in self.held.values() if one.row is row), None)
         if held is None:
@@ -222,7 +228,7 @@ class Holding:
         logger().warning("session %s was ended by somebody else: %s", held.token, reason)
         self.drop(held, "lost")
         if held.permit is not None:
-            held.permit.release()
+            self._tasks.spawn(self._release(held.permit, session_id))
 
     async def _end_spares(self) -> None:
         while True:

@@ -51,11 +51,11 @@ class Row:
     __slots__ = ("dirty", "entry", "session", "writing")
 
     def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+        self.entry: Entry = entry
         self.session: Session | None = None
         self.dirty: bool = True
         """Whether the store has something else than ``entry``."""
-        self.writing = asyncio.Lock()
+        self.writing: asyncio.Lock = asyncio.Lock()
 
 
 class Register:
@@ -81,7 +81,7 @@ class Register:
         self._rows: dict[str, Row] = {}
         self._owed: deque[str] = deque(maxlen=100)
 
-    def start(self, engine: Engine, tasks: Tasks, ended: Callable[[Row, str | None], None]) -> None:
+    def start(self, engine: Engine, tasks: Tasks, ended: Callable[[Row, str, str | None], None]) -> None:
         """Work on an open engine; ``ended`` hears of held sessions that somebody else has ended."""
         self._engine = engine
         self._tasks = tasks
@@ -168,7 +168,7 @@ class Register:
         row = self._rows.pop(session_id, None)
         if row is not None:
             row.session, row.dirty = None, True
-            self._told(row, reason)
+            self._told(row, session_id, reason)
 
     async def reload(self) -> None:
         """See `insession.kernel.followers.Follower`."""

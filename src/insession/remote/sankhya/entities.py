@@ -44,7 +44,7 @@ def _flag(text: str) -> bool:
 
 @functools.lru_cache(maxsize=1_024)
 def _moment(text: str) -> dt.datetime:
-    # By hand, and kept for the rows beside it: strptime takes as long as all else of a row. The service names no time zone: it is that of the service.
+    # By hand, and kept for other rows: strptime takes as long as all else of a row. The time zone is the service's.
     found = _READ_MOMENT.fullmatch(text)
     if found is None:
         raise ValueError

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio.to_thread
+import httpcore2
 import httpx2
 
 from insession.remote.errors import NotSent, OutcomeLost
@@ -26,6 +27,7 @@ from .errors import (
     ServiceRequestInvalidResponseException,
     ServiceRequestResponseTooLargeException,
 )
+from .onepiece import OnePieceBackend
 from .settings import SankhyaSettings
 
 USER_AGENT: Final = "insession-sankhya/1"
@@ -154,9 +156,7 @@ class Wire:
         return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
 
     def _made(self, trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
-        limits = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE)
-        # Nobody stands between but whom the settings name: no proxies of the environment.
-        made = httpx2.AsyncHTTPTransport(verify=trust, limits=limits, trust_env=False)
+        made = _OneConnection(trust)
         self._open.add(made)
         return made
 
@@ -168,6 +168,21 @@ class Wire:
         except OSError as error:
             problem = f"ca_file: {self._ca_file} holds no certificates that can be read ({error.strerror})"
             raise SankhyaSettingsError(problem, ("ca_file",)) from None
+
+
+class _OneConnection(httpx2.AsyncHTTPTransport):
+    """httpx2's transport of one connection, over which a request leaves in one piece."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        # Nobody stands between but whom the settings name: no proxies of the environment.
+        super().__init__(verify=trust, trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=1,
+            max_keepalive_connections=1,
+            keepalive_expiry=IDLE,
+            network_backend=OnePieceBackend(),
+        )
 
 
 @functools.lru_cache(maxsize=1_024)
