@@ -1,7 +1,8 @@
-"""HTTP to the service: one client that keeps connections open, and what its failures mean.
+"""HTTP to the service: connections that are kept open, and what their failures mean.
 
-It is httpx2's transport, without the client above it: that one keeps cookies, which many sessions must not share, and
-costs as much as all of ours. Its loggers would tell session ids, in URLs and headers: of our requests they say nothing.
+They are httpx2's transports, without the client above them, which keeps cookies: many sessions share the wire, and each
+request carries the cookie of its own. The loggers below would tell session ids, in URLs and headers: of our requests
+they say nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Answer:
 
 
 class Wire:
-    """Sends requests to one service. ``async with`` opens the client and closes it.
+    """Sends requests to one service. ``async with`` opens it, and closes its connections.
 
     What it raises says whether a request left: `NotSent`, `OutcomeLost`, each with a `ServiceRequestException`, and
     `ServiceRequestResponseTooLargeException` of a request that has run.
