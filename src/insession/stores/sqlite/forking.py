@@ -18,6 +18,8 @@ from typing import Any, Final
 PATIENCE: Final = 2.0
 """A fork waits so many seconds at most. Then the child closes nothing, and its connections find the file locked."""
 
+_guard: Final = threading.Lock()
+"""Held while one of the sets changes, and during a fork."""
 _turns: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 _taken: Final[list[threading.Lock]] = []
@@ -29,19 +31,22 @@ class Connection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        _connections.add(self)
+        with _guard:
+            _connections.add(self)
 
 
 def turn() -> threading.Lock:
     """A lock to be held while a connection is used, and never two by one thread."""
     made = threading.Lock()
-    _turns.add(made)
+    with _guard:
+        _turns.add(made)
     return made
 
 
 def _before() -> None:
     until = time.monotonic() + PATIENCE
     _missed[0] = False
+    _guard.acquire()
     for one in list(_turns):
         if one.acquire(timeout=max(0.0, until - time.monotonic())):
             _taken.append(one)
@@ -52,6 +57,7 @@ def _before() -> None:
 def _in_parent() -> None:
     while _taken:
         _taken.pop().release()
+    _guard.release()
 
 
 def _in_child() -> None:

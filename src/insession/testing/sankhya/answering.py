@@ -18,7 +18,7 @@ from aiohttp import web
 from .counters import Exchange, Tally
 from .envelopes import CANCELED, DENIED, ERROR, NOT_STARTED, TIMEOUT, Answer, Request, Unreadable, read, write
 from .faults import TEXTS, Fault, Faults
-from .gateway import DEAD, Gateway, _json
+from .gateway import DEAD, Gateway, json_bytes
 from .services import LOGIN, LOGOUT, MODULES, SAVES, Services
 from .sessions import Live, Sessions
 from .settings import DoubleSettings
@@ -130,7 +130,7 @@ class Answering:
             return await self._answered(call, lambda: self._login(call, request))
         if gateway and self.gateway.session(http.headers.get("Authorization", "")) is None:
             call.exchange.outcome = "bearer"
-            return Reply(_json(DEAD), "application/json", self.settings.dead_bearer_status).response()
+            return Reply(json_bytes(DEAD), "application/json", self.settings.dead_bearer_status).response()
         if not gateway:
             self._check_session(http, name)
         if name == LOGOUT:

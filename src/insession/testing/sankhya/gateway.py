@@ -13,7 +13,7 @@ from .counters import Tally
 from .sessions import Sessions
 from .settings import DoubleSettings
 
-DEAD: Final = {
+DEAD: Final[dict[str, object]] = {
     "fieldSet": None,
     "paginate": None,
     "error": {"codigo": "GTW3403", "descricao": "Bearer Token inválido ou Expirado."},
@@ -57,9 +57,9 @@ class Gateway:
         settings = self._settings
         given = tuple(headers.get(name) for name in ("token", "appkey", "username", "password"))
         if given != (settings.x_token, settings.appkey, settings.username, settings.password):
-            return 401, _json({"bearerToken": None, "error": {"descricao": "Usuário/Senha inválido"}})
+            return 401, json_bytes({"bearerToken": None, "error": {"descricao": "Usuário/Senha inválido"}})
         session = self._sessions.begin(headers.get("User-Agent", ""), host)
-        return 200, _json({"bearerToken": self._bearer(session.id if session else ""), "error": None})
+        return 200, json_bytes({"bearerToken": self._bearer(session.id if session else ""), "error": None})
 
     def refresh(self, form: Mapping[str, str], headers: Mapping[str, str], host: str) -> tuple[int, bytes]:
         """``POST /token/refresh``: the old refresh token is void from then on."""
@@ -94,7 +94,7 @@ class Gateway:
         if self._settings.refresh_tokens:
             said["refresh_token"] = token = secrets.token_urlsafe(24)
             self._refreshes[token] = session
-        return 200, _json(said)
+        return 200, json_bytes(said)
 
     def _bearer(self, session: str) -> str:
         bearer = secrets.token_urlsafe(24)
@@ -103,8 +103,9 @@ class Gateway:
 
 
 def _refused(error: str) -> tuple[int, bytes]:
-    return 401, _json({"error": error, "error_description": "Credenciais inválidas."})
+    return 401, json_bytes({"error": error, "error_description": "Credenciais inválidas."})
 
 
-def _json(said: object) -> bytes:
+def json_bytes(said: object) -> bytes:
+    """What JSON is on the wire here."""
     return json.dumps(said, ensure_ascii=False).encode()

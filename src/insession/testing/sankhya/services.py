@@ -20,7 +20,7 @@ SAVES: Final = frozenset({"crud.save", "CRUDServiceProvider.saveRecord", "Datase
 LOGIN, LOGOUT = "MobileLoginSP.login", "MobileLoginSP.logout"
 JSON_PAGE: Final = 50
 """Rows of a page in the JSON dialect, which counts pages and keeps no pager."""
-IDLE: Final = {
+IDLE: Final[dict[str, tuple[str, ...]]] = {
     "mge": (
         "AvisoSistemaSP.getNovosAvisos",
         "AvisoSistemaSP.enviarAviso",
@@ -49,7 +49,7 @@ IDLE: Final = {
     ),
 }
 """Services that are counted and answered with an empty body, by module."""
-MODULES: Final = {service: module for module, services in IDLE.items() for service in services}
+MODULES: Final[dict[str, str]] = {service: module for module, services in IDLE.items() for service in services}
 """The module of a service; all others are in ``mge``."""
 
 Service = Callable[[Request, Live], Answer]

@@ -59,16 +59,6 @@ def collapsed(tree: Tree) -> Tree:
     return {key: _collapsed(one) for key, one in tree.items()}
 
 
-def tree(found: Element) -> Tree:
-    """The tree of an element: what `xml` makes of it is the element again."""
-    made: Tree = dict(found.attrib)
-    if found.text and found.text.strip():
-        made["$"] = found.text
-    for child in found:
-        made.setdefault(child.tag, []).append(tree(child))
-    return made
-
-
 def _collapsed(value: Any) -> Any:
     if isinstance(value, dict):
         return collapsed(value)
