@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from insession.exchange.contracts import What
+from insession.exchange.contracts import Serving, What
+from insession.exchange.desk import Desk
 from insession.exchange.epicrisis import Epicrisis
 from insession.exchange.errors import ConnectFailed, JoinTimedOut, SessionNotStarted
 from insession.exchange.outcomes import Outcome
@@ -201,6 +202,37 @@ class TestLines:
             await starting
             assert await session.wait() is Outcome.FINISH
             assert (double.counters().connections, len(double.counters().starts)) == (2, 1)
+
+    async def test_a_line_and_a_session_that_end_while_the_journal_is_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opening, may_open, opened = asyncio.Event(), asyncio.Event(), Desk.open
+
+        async def slow(desk: Desk, serving: Serving) -> None:
+            opening.set()
+            await may_open.wait()
+            await opened(desk, serving)
+
+        monkeypatch.setattr(Desk, "open", slow)
+        async with platform(interval=3600.0) as double, serving(double, tmp_path) as (session, heard):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await opening.wait()
+            await asyncio.to_thread(double.drop, "transport")
+            await heard.until(lambda: len(heard.of(What.CONNECTED)) == 2)
+            may_open.set()
+            await starting
+            await heard.until(lambda: heard.of(What.ACKNOWLEDGED))
+            assert double.counters().violations == []
+            opening.clear()
+            may_open.clear()
+            await session.stop()
+            joining = asyncio.create_task(session.reconnect())
+            await opening.wait()
+            await asyncio.to_thread(double.abort, "maintenance")
+            await heard.until(lambda: heard.said("in", "session-abort"))
+            may_open.set()
+            await joining
+            assert await session.wait() is Outcome.SESSION_ABORT
 
     async def test_a_stop_while_the_session_begins(self, tmp_path: Path) -> None:
         async with platform() as double, serving(double, tmp_path, join_timeout=60.0) as (session, heard):
