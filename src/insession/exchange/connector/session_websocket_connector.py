@@ -237,7 +237,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         early, self._early = self._early, []
         for file in early:
             self._take_in(file)
-        await self._results.open_gate()
+        if self._end is not None and not self._end.done():
+            await self._results.open_gate()
 
     async def _lived(self, seconds: float | None) -> Outcome:
         """Wait for the end of the session, and clear up after it."""
@@ -379,8 +380,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         match said:
             case FileCame():
                 self._came(said)
+            case Started() | Rejoined() if self._id is None:
+                self._over = None
             case Closed() | Aborted() if self._id is None:
-                pass  # Of an earlier session, unless it is the one to be joined: whoever asks decides.
+                # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
+                self._over = said
             case Verdict() if self._ours(said.session_id):
                 await self._results.judge(said)
             case AuthError():
