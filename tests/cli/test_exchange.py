@@ -43,7 +43,9 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.mark.requirement("R13", "R30", "R31")
-def test_a_session_from_its_start_to_its_end(tmp_path: Path, platform: Platform) -> None:
+def test_a_session_from_its_start_to_its_end(
+    tmp_path: Path, platform: Platform, inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then its status, and its replay: offline, because the platform is gone."""
     double = platform()
     project = Project(tmp_path, double.url)
@@ -63,13 +65,14 @@ def test_a_session_from_its_start_to_its_end(tmp_path: Path, platform: Platform)
     status = lines(project.run("status", "--json").stdout)[0]
     assert (status["outcome"], status["served"], status["totals"]["files"]) == ("finish", False, 5)
     assert {file["state"] for file in status["files"]} == {"acknowledged"}
-    assert "finish" in project.run("status", "--files").stdout
+    monkeypatch.chdir(tmp_path)
+    assert "finish" in inside("exchange", "status", "--files").stdout
 
     double.stop()
     replayed = project.run("replay", "r.jsonl", *SOLVE, "--answers", "a.jsonl", "--json")
     assert (replayed.returncode, lines(replayed.stdout)[0]["different"]) == (0, []), replayed.stderr
     assert len(lines((tmp_path / "a.jsonl").read_text())) == 5
-    other = project.run("replay", "r.jsonl", "--solution", "model:raises")
+    other = inside("exchange", "replay", "r.jsonl", "--solution", "false")
     assert other.returncode == 1
     assert "5 files, 5 failed" in other.stdout
     for text in (done.stdout, done.stderr, (tmp_path / "r.jsonl").read_text(), replayed.stdout):
@@ -209,6 +212,8 @@ def test_ctrl_c_says_how_to_go_on_and_reconnect_does(tmp_path: Path, platform: P
     assert shown.code == EXIT_CODES_BY_NAME["stopped"], shown.text
     last = shown.text.strip().splitlines()[-1]
     assert "lives on" in shown.text
+    # The display moved meanwhile.
+    assert "· connected ·" in shown.text
     assert shown.text.rstrip().endswith("insession exchange reconnect --solution model:solve"), last
     assert "finishing what is in hand, at most 10 s" in shown.text
     done = project.run("reconnect", *SOLVE)
@@ -251,6 +256,43 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, platform: Platform) -> No
         done = ended(process)
     assert done.returncode == EXIT_CODES_BY_NAME["stopped"], done.stderr
     assert "reconnect" in lines(done.stdout)[-1]["resume"]
+
+
+def test_a_signal_before_the_session_began(tmp_path: Path, platform: Platform) -> None:
+    double = platform(faults=PlatformFaults(silent_start=True))
+    project = Project(tmp_path, double.url)
+    with project.serving("start", *SOLVE) as process:
+        double.wait_until(lambda seen: len(seen.starts) == 1)
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert done.returncode == EXIT_CODES_BY_NAME["stopped"], done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_does_not_end_the_session(tmp_path: Path, platform: Platform) -> None:
+    double = platform(count=10)
+    project = Project(tmp_path, double.url)
+    with project.serving("start", *SOLVE, "--report", "r") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n"
+        process.stdout.close()
+        assert process.wait(40) == 0
+    assert (double.counters().answered, double.counters().closed) == (10, ["finish"])
+    assert json.loads((tmp_path / "r").read_text())["outcome"] == "finish"
+
+
+def test_the_way_to_go_on_has_what_was_given() -> None:
+    from insession.cli.exchange.options import SERVING, resuming
+
+    flags = dict.fromkeys(SERVING) | {"solution": "a b {path}", "only_save": False, "debug": True, "resend": "never"}
+    assert resuming(flags) == ["--solution", "a b {path}", "--resend", "never"]
+    assert resuming(flags | {"store": "postgresql://me:secret@db/x", "only_save": True}) == [
+        "--solution",
+        "a b {path}",
+        "--only-save",
+        "--resend",
+        "never",
+    ]
 
 
 def test_only_save(tmp_path: Path, platform: Platform) -> None:

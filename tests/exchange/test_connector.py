@@ -241,16 +241,20 @@ class TestFiles:
     @pytest.mark.parametrize("resend", ["always", "never"])
     async def test_an_acknowledgement_that_does_not_come(self, tmp_path: Path, resend: str) -> None:
         faults = PlatformFaults(lose_acknowledgement_every=2)
-        options = {"resend": resend, "result_timeout": 0.2}
-        async with platform(faults, count=4, ending="time", patience=0.6) as double:
+        options = {"resend": resend, "result_timeout": 0.4}
+        async with platform(faults, count=4, ending="time", patience=1.5) as double:
             async with serving(double, tmp_path, **options) as (session, heard):
                 assert await session.run(OPTIONS) is Outcome.FINISH
-                late = [event for event in heard.of(What.REPORTED) if "a result did not come" in event.message]
-                assert {event.file_id for event in late} == {"000002", "000004"}
-                assert len(heard.of(What.ACKNOWLEDGED)) == (4 if resend == "always" else 2)
-            assert [file.repeats for file in double.counters().files] == (
-                [0, 1, 0, 1] if resend == "always" else [0] * 4
-            )
+                late = {event.file_id for event in heard.of(What.REPORTED) if "a result did not come" in event.message}
+                # On a busy machine others may be late as well.
+                assert late >= {"000002", "000004"}
+                acknowledged = {event.file_id for event in heard.of(What.ACKNOWLEDGED)}
+                assert ({"000002", "000004"} <= acknowledged) is (resend == "always")
+            counters = double.counters()
+        assert counters.answered == 4
+        assert all(file.equal for file in counters.files)
+        assert (counters.repeats >= 2) is (resend == "always")
+        assert (counters.repeats == 0) is (resend == "never")
 
     async def test_an_answer_above_the_servers_limit_is_reported_once_and_cuts_no_line(self, tmp_path: Path) -> None:
         async def large(epicrisis: Epicrisis) -> str:

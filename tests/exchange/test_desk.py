@@ -55,7 +55,6 @@ class TestOneFile:
         assert order == [What.RECEIVED, What.SAVED, What.SOLVING, What.SOLVED, What.ACKNOWLEDGED]
         assert all(event.file_id == "f-1" and event.session_id == SESSION for event in line.events)
 
-    @pytest.mark.requirement("R33")
     async def test_ids_keep_their_type(self, tmp_path: Path) -> None:
         async with serving(tmp_path, echo) as (desk, line):
             await desk.take_in(received(5))
@@ -94,7 +93,6 @@ class TestOneFile:
             assert len(line.of(What.REPORTED)) == 1
         assert line.answers() == {"next": ["answer to next"]}
 
-    @pytest.mark.requirement("R35")
     async def test_what_names_no_file_or_a_foreign_session_is_told_and_not_taken(self, tmp_path: Path) -> None:
         async with serving(tmp_path, echo) as (desk, line):
             await desk.take_in(received("f", session_id=SESSION + 1))

@@ -93,12 +93,12 @@ class TestNames:
 
 
 class TestContent:
-    @pytest.mark.requirement("R36", "R23")
+    @pytest.mark.requirement("R36")
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     def test_a_text_is_kept_as_its_utf8(self, text: str) -> None:
         assert content_bytes(text) == text.encode()
 
-    @pytest.mark.requirement("R36", "R23")
+    @pytest.mark.requirement("R36")
     def test_an_object_is_kept_as_compact_json(self) -> None:
         content = {"meta": {"id": "x", "expert": "né"}, "text": "a\nb", "n": [1, None]}
         assert content_bytes(content) == json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
@@ -155,7 +155,6 @@ class TestSaving:
         assert isinstance(results[1], OSError)
         assert names_in(tmp_path) == ["file", "good.xml"]
 
-    @pytest.mark.requirement("R19")
     async def test_the_loop_goes_on_while_a_disk_is_slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         held, real = threading.Event(), os.fsync
 

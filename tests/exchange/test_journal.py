@@ -158,6 +158,21 @@ class TestGoingOn:
             assert entry is not None
             assert entry.state is FileState.UNKNOWN
 
+    @pytest.mark.requirement("R45")
+    async def test_with_never_what_cannot_have_left_is_sent(self, tmp_path: Path) -> None:
+        first = Line(acknowledges=False)
+        async with serving(tmp_path, echo, line=first, resend="never") as (desk, _):
+            await desk.take_in(received("left"))
+            await first.until(lambda: len(first.sent) == 1)
+            first.up = False
+            await desk.take_in(received("stayed"))
+            await first.told(What.SOLVED, 2)
+        async with serving(tmp_path, echo, resend="never") as (_, line):
+            await line.told(What.ACKNOWLEDGED)
+            await line.told(What.UNKNOWN)
+        assert line.answers() == {"stayed": ["answer to stayed"]}
+        assert [event.file_id for event in line.of(What.UNKNOWN)] == ["left"]
+
     async def test_a_deadline_that_passed_while_nobody_served(self, tmp_path: Path) -> None:
         clock = ManualClock()
         async with insession.connect("memory:", kinds=[exchange_kind()], clock=clock) as engine:

@@ -23,7 +23,6 @@ from insession.exchange.solutions.solver import Solver
 from . import solving
 
 PATIENCE = 30.0
-pytestmark = pytest.mark.requirement("R28", "R43")
 
 
 def saved(root: Path, file_id: str = "f", content: str = "<a/>") -> Epicrisis:
@@ -59,12 +58,13 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 
 class TestFunctions:
-    @pytest.mark.requirement("R18")
+    @pytest.mark.requirement("R18", "R28")
     async def test_an_async_function_runs_in_the_loop(self, tmp_path: Path) -> None:
         solver = solver_of(solving.waits)
         assert await solver.solve(saved(tmp_path), None) == "async f"
         await solver.close()
 
+    @pytest.mark.requirement("R28")
     async def test_a_plain_function_runs_in_a_thread_and_may_take_the_time(self, tmp_path: Path) -> None:
         found: Any = await solver_of(solving.where).solve(saved(tmp_path), 7.0)
         assert found["pid"] == os.getpid()
@@ -136,6 +136,7 @@ class TestProcesses:
 
 
 class TestNames:
+    @pytest.mark.requirement("R43")
     async def test_a_solution_is_named(self, tmp_path: Path) -> None:
         assert await solver_of("tests.exchange.solving:waits").solve(saved(tmp_path), None) == "async f"
 
@@ -180,6 +181,7 @@ class TestDocumented:
     async def test_one_with_execute_alone_runs_in_a_thread(self, tmp_path: Path) -> None:
         assert await solver_of(solving.Blocking).solve(saved(tmp_path), None) == "f in insession-solution"
 
+    @pytest.mark.requirement("R43")
     async def test_an_object_is_copied_for_each_file(self, tmp_path: Path) -> None:
         class Shared:
             epicrisis: Epicrisis
@@ -211,6 +213,7 @@ class TestDocumented:
         with pytest.raises(NotImplementedError, match="neither"):
             await solver_of(Nothing).solve(saved(tmp_path), None)
 
+    @pytest.mark.requirement("R28", "R43")
     async def test_the_factory_says_which_is_used(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="none is set"):
             SolutionFactory.get()
@@ -231,6 +234,7 @@ def python(code: str) -> list[str]:
 
 @pytest.mark.processes
 class TestCommands:
+    @pytest.mark.requirement("R43")
     async def test_a_file_is_its_standard_input(self, tmp_path: Path) -> None:
         solver = Command(python("import sys; sys.stdout.write(sys.stdin.read().upper())"))
         assert isinstance(solver, Solver)
@@ -290,6 +294,7 @@ class TestCommands:
 
 
 class TestOutputFolder:
+    @pytest.mark.requirement("R43")
     async def test_answers_are_taken_when_they_are_whole(self, tmp_path: Path) -> None:
         folder = OutputFolder(interval=0.01, settled=0.05)
         one, other = saved(tmp_path, "one"), saved(tmp_path, "../other")

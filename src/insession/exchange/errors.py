@@ -101,23 +101,20 @@ class AbortRefused(PlatformRefused):
 
 
 class StepTimedOut(ExchangeError, TimeoutError):
-    """A step had no answer in time. ``seconds`` is how long it was waited for."""
+    """A step had no answer in time. ``seconds`` is how long it was waited for, ``last`` what was seen last."""
 
     step = "an answer"
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"{self.step} did not come within {seconds:g} s")
+    def __init__(self, seconds: float, last: str | None = None) -> None:
+        super().__init__(f"{self.step} did not come within {seconds:g} s{f' ({last})' if last else ''}")
         self.seconds: float = seconds
+        self.last: str | None = last
 
 
 class ConnectTimedOut(StepTimedOut):
     """No line could be made in time."""
 
     step = "a connection to the platform"
-
-    def __init__(self, seconds: float, last: str | None = None) -> None:
-        super().__init__(seconds)
-        self.args = (f"{self.args[0]}{f' ({last})' if last else ''}",)
 
 
 class JoinTimedOut(StepTimedOut):
@@ -215,7 +212,9 @@ class EmptyError(FileError, ValueError):
 class NotHasRequiredFieldError(FileError, KeyError):
     """A field is missing."""
 
-    __str__ = Exception.__str__
+    def __str__(self) -> str:
+        # A KeyError shows what it has in quotes.
+        return Exception.__str__(self)
 
 
 class ValidationError(FileError, ValueError):

@@ -12,27 +12,10 @@ from insession.cli.codes import ERROR, OK, Usage
 from insession.errors import InvalidInput
 from insession.exchange.options import ContestStarterOptions, SessionStarterOptions, StarterOptions
 from insession.exchange.session import Session
-from insession.exchange.settings import ExchangeSettings
-from insession.exchange.solutions import Isolation
 
 from . import group
 from .codes import EPILOG
-from .options import (
-    Concurrency,
-    Debug,
-    Dialect,
-    Host,
-    Isolated,
-    Namespace,
-    OnlySave,
-    Record,
-    ReportFile,
-    Resend,
-    Root,
-    Solution,
-    Store,
-    settings_of,
-)
+from .options import PLATFORM, SERVING, Flags, isolation_of, settings_of, sharing
 from .preflight import Preflight
 from .serving import serve
 from .solving import solver_from
@@ -42,35 +25,21 @@ _OF_2023: Final = ("contest", "stage", "session_type", "nosology")
 
 
 @command("check", ALONE, of=group, epilog=EPILOG)
+@sharing("solution", "isolation", "only_save", *PLATFORM)
 async def check(
     call: Call,
+    flags: Flags,
     *,
     sample: Annotated[
         Path | None, typer.Option("--sample", metavar="FILE", help="Try the solution on it; else on the last received.")
     ] = None,
     min_free: Annotated[int, typer.Option("--min-free", min=0, help="MiB of disk that have to be free.")] = 200,
-    solution: Solution = None,
-    isolation: Isolated = "auto",
-    only_save: OnlySave = None,
-    root: Root = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    dialect: Dialect = None,
-    store: Store = None,
 ) -> int:
     """Look whether a session would work, before its clock starts. Starts none."""
-    settings = settings_of(
-        root,
-        host=host,
-        namespace=namespace,
-        dialect=dialect,
-        store=store,
-        solution=solution,
-        only_save=only_save,
-    )
-    preflight = Preflight(settings, solver_from(settings, isolation), sample=sample, min_free=min_free)
+    settings = settings_of(flags)
+    solver = solver_from(settings, isolation_of(flags))
     code = OK
-    async for finding in preflight.findings():
+    async for finding in Preflight(settings, solver, sample=sample, min_free=min_free).findings():
         if call.display.as_json:
             call.display.lines([finding])
         else:
@@ -81,8 +50,10 @@ async def check(
 
 
 @command("start", ALONE, of=group, epilog=EPILOG)
+@sharing(*SERVING)
 async def start(
     call: Call,
+    flags: Flags,
     *,
     type: Annotated[
         str | None, typer.Option("--type", "-t", help="2021: algorithmic (default), technical or final.")
@@ -104,33 +75,9 @@ async def start(
     file_timeout: Annotated[
         int | None, typer.Option("--file-timeout", "-ft", help="Seconds for each (2021: 60).")
     ] = None,
-    solution: Solution = None,
-    isolation: Isolated = "auto",
-    concurrency: Concurrency = None,
-    only_save: OnlySave = None,
-    resend: Resend = None,
-    record: Record = None,
-    report: ReportFile = None,
-    debug: Debug = None,
-    root: Root = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    dialect: Dialect = None,
-    store: Store = None,
 ) -> int:
     """Start a session and serve it to its end. Where one is active already it is joined, and none is started."""
-    settings = settings_of(
-        root,
-        host=host,
-        namespace=namespace,
-        dialect=dialect,
-        store=store,
-        solution=solution,
-        only_save=only_save,
-        concurrency=concurrency,
-        resend=resend,
-        debug=debug,
-    )
+    settings = settings_of(flags)
     options = starter(
         settings.dialect,
         type=type,
@@ -147,50 +94,18 @@ async def start(
     async def begin(session: Session) -> None:
         await session.start(options)
 
-    solver = solver_from(settings, isolation)
-    again = resuming(settings, isolation, root=root)
-    total = options.file_count
-    return await serve(call, settings, solver, begin, record=record, report=report, total=total, again=again)
+    return await serve(call, settings, flags, begin, total=options.file_count)
 
 
 @command("reconnect", ALONE, of=group, epilog=EPILOG)
-async def reconnect(
-    call: Call,
-    *,
-    solution: Solution = None,
-    isolation: Isolated = "auto",
-    concurrency: Concurrency = None,
-    only_save: OnlySave = None,
-    resend: Resend = None,
-    record: Record = None,
-    report: ReportFile = None,
-    debug: Debug = None,
-    root: Root = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    dialect: Dialect = None,
-    store: Store = None,
-) -> int:
+@sharing(*SERVING)
+async def reconnect(call: Call, flags: Flags) -> int:
     """Join the active session and serve it: what was answered is sent again, what was not is solved."""
-    settings = settings_of(
-        root,
-        host=host,
-        namespace=namespace,
-        dialect=dialect,
-        store=store,
-        solution=solution,
-        only_save=only_save,
-        concurrency=concurrency,
-        resend=resend,
-        debug=debug,
-    )
 
     async def begin(session: Session) -> None:
         await session.reconnect()
 
-    solver = solver_from(settings, isolation)
-    again = resuming(settings, isolation, root=root)
-    return await serve(call, settings, solver, begin, record=record, report=report, again=again)
+    return await serve(call, settings_of(flags), flags, begin)
 
 
 def starter(dialect: str, **given: Any) -> StarterOptions:
@@ -204,17 +119,3 @@ def starter(dialect: str, **given: Any) -> StarterOptions:
         return SessionStarterOptions(**wanted) if dialect == "2021" else ContestStarterOptions(**wanted)
     except InvalidInput as error:
         raise Usage(f"--{error.field.replace('_', '-')}: {error.problem}") from None
-
-
-def resuming(settings: ExchangeSettings, isolation: Isolation, *, root: Path | None) -> list[str]:
-    """The options that go on with a session as it was begun; what the environment says is left to it."""
-    options = []
-    if settings.solution is not None:
-        options += ["--solution", settings.solution]
-    if settings.only_save:
-        options.append("--only-save")
-    if isolation != "auto":
-        options += ["--isolation", isolation]
-    if root is not None:
-        options += ["--root", str(root)]
-    return options

@@ -22,7 +22,7 @@ from insession.exchange.errors import AuthRefused, ExchangeError
 from insession.exchange.holding import exchange_engine
 from insession.exchange.looking import newest
 from insession.exchange.settings import ExchangeSettings
-from insession.exchange.solutions import Solver
+from insession.exchange.solutions import OutputFolder, Solver
 
 Verdict = Literal["ok", "note", "wrong"]
 _MIB: Final = 2**20
@@ -127,6 +127,8 @@ class Preflight:
     async def _solution(self) -> tuple[Verdict, str]:
         if self._solver is None:
             return "ok", "files are saved and not answered"
+        if isinstance(self._solver, OutputFolder):
+            return "note", "not tried: another program puts its answers into output/"
         sample = self._sample or _newest_file(self._settings.files)
         if sample is None:
             return "note", "not tried: give a file with --sample"

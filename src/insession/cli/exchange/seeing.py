@@ -25,31 +25,21 @@ from insession.exchange.settings import ExchangeSettings
 
 from . import group
 from .codes import EPILOG, of_error
-from .options import (
-    Concurrency,
-    Dialect,
-    Host,
-    Isolated,
-    Namespace,
-    Root,
-    Solution,
-    Store,
-    settings_of,
-)
+from .options import LOCAL, PLATFORM, SOLVING, Flags, isolation_of, settings_of, sharing
 from .solving import required
 
 
 @command("status", ALONE, of=group, epilog=EPILOG)
+@sharing(*LOCAL)
 async def status(
     call: Call,
+    flags: Flags,
     *,
     session: Annotated[str | None, typer.Option("--session", help="The platform's id; else the newest.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Every file.")] = False,
-    root: Root = None,
-    store: Store = None,
 ) -> int:
     """What the journal knows of a session, also while it is served in another terminal. Asks no platform."""
-    settings = settings_of(root, store=store)
+    settings = settings_of(flags)
     async with exchange_engine(settings.store) as engine:
         found = await newest(engine, settings.token.get_secret_value(), session)
         if found is None:
@@ -65,8 +55,10 @@ async def status(
 
 
 @command("abort", ALONE, of=group, epilog=EPILOG)
+@sharing(*PLATFORM)
 async def abort(
     call: Call,
+    flags: Flags,
     *,
     message: Annotated[
         str, typer.Option("--message", help="What the platform is told.")
@@ -74,16 +66,10 @@ async def abort(
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait for the process that serves it (60).")
     ] = 60.0,
-    root: Root = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    dialect: Dialect = None,
-    store: Store = None,
 ) -> int:
     """Abort the active session, also one that is served in another terminal, and say what is left of it."""
-    settings = settings_of(root, host=host, namespace=namespace, dialect=dialect, store=store)
     try:
-        report = await _aborted(settings, message, wait)
+        report = await _aborted(settings_of(flags), message, wait)
     except ExchangeError as error:
         return of_error(error)
     if call.display.as_json:
@@ -97,8 +83,10 @@ async def abort(
 
 
 @command("replay", ALONE, of=group, epilog=EPILOG)
+@sharing(*SOLVING, "concurrency", "root")
 async def replayed(
     call: Call,
+    flags: Flags,
     recording: Annotated[Path, typer.Argument(metavar="FILE", help="What --record has written.")],
     *,
     speed: Annotated[
@@ -110,17 +98,12 @@ async def replayed(
     answers: Annotated[
         Path | None, typer.Option("--answers", metavar="FILE", help="Write answers there, a JSON object on a line.")
     ] = None,
-    solution: Solution = None,
-    isolation: Isolated = "auto",
-    concurrency: Concurrency = None,
-    root: Root = None,
 ) -> int:
     """Run a solution against a recording: offline, and without a token."""
     read = Recording(recording)
     # No platform is asked: neither token nor host has to be there.
-    offline = {"token": "replay", "host": read.header.host, "dialect": read.header.dialect}
-    settings = settings_of(root, **offline, solution=solution, concurrency=concurrency)
-    solver = required(settings, isolation)
+    settings = settings_of(flags, token="replay", host=read.header.host, dialect=read.header.dialect)  # noqa: S106
+    solver = required(settings, isolation_of(flags))
     with tempfile.TemporaryDirectory() as passing:
         done = await replay(
             read, solver, folder=folder or Path(passing), policy=policy_of(settings), speed=speed, saved=settings.root

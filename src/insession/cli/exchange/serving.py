@@ -8,7 +8,6 @@ import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from insession.cli.call import Call
@@ -22,6 +21,8 @@ from insession.exchange.settings import ExchangeSettings
 from insession.exchange.solutions import Solver
 
 from .codes import of_error, of_report
+from .options import Flags, isolation_of, resuming
+from .solving import solver_from
 from .stopping import Stop, stopping
 from .watching import Watching
 
@@ -30,32 +31,20 @@ _HAND_OVER: Final = 1.0
 """Seconds beside the drain's own that stopping may take before it is given up: the last line may not come late."""
 
 
-async def serve(
-    call: Call,
-    settings: ExchangeSettings,
-    solver: Solver | None,
-    begin: Begin,
-    *,
-    record: Path | None = None,
-    report: Path | None = None,
-    total: int | None = None,
-    again: list[str],
-) -> int:
+async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Begin, *, total: int | None = None) -> int:
     """Begin a session and serve it; the exit code.
 
     Args:
         call: The command.
         settings: Those of the session.
-        solver: What answers files; None: they are saved only.
+        flags: The options that the command was given.
         begin: How it begins: by a start, or by joining.
-        record: A file for the recording.
-        report: A file for the report.
         total: How many files were asked for.
-        again: The command that goes on with it, for the last line.
     """
+    solver, again = solver_from(settings, isolation_of(flags)), resuming(flags)
     logger = logging.getLogger(NAME)
     before, logger.propagate = logger.propagate, False  # what is said of a session here is said by `Watching`
-    watching = Watching(call.display, settings, record=record, report=report, total=total)
+    watching = Watching(call.display, settings, record=flags["record"], report=flags["report"], total=total)
     try:
         with watching:
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)

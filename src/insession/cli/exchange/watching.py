@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -67,8 +68,9 @@ class Watching:
         try:
             self._show(event)
         except BrokenPipeError:
-            # Whoever read has left; the session goes on.
+            # Whoever read has left; the session goes on, and what would be shown goes nowhere.
             self._gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def wire(self, message: WireMessage) -> None:
         """A message went over the wire."""
@@ -80,7 +82,7 @@ class Watching:
         if self._file is not None:
             self.report.write(self._file)
         if self._gone:
-            raise BrokenPipeError
+            return
         if self._display.as_json:
             self._display.lines([{"what": "report", **self.report.as_dict(), **more}])
         else:

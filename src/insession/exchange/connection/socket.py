@@ -95,8 +95,11 @@ class _Watched(aiohttp.ClientWebSocketResponse):
     def abort(self) -> None:
         """Drop the transport with what it has not written."""
         connection = self._response.connection
-        if connection is not None and connection.transport is not None:
+        if connection is None:
+            return
+        if connection.transport is not None:
             connection.transport.abort()
+        connection.close()
 
 
 def socket_class(watch: Watch) -> type[aiohttp.ClientWebSocketResponse]:

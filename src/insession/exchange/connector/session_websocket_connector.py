@@ -23,8 +23,6 @@ from insession.exchange.dialects import (
     Rejoined,
     RejoinRefused,
     Said,
-    Started,
-    StartRefused,
     Verdict,
 )
 from insession.exchange.errors import (
@@ -33,18 +31,17 @@ from insession.exchange.errors import (
     AuthRefused,
     ExchangeError,
     ForeignSession,
-    JoinTimedOut,
     NotConnectedError,
     SessionNotExistError,
     SessionNotStarted,
     SessionTimedOut,
     StartSessionError,
-    StartTimedOut,
 )
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
 
 from .asking import LineDown, LineUp, Questions, Stopped
+from .joining import Joining
 from .results import Results
 from .session_connector_abstract import SessionConnectorAbstract
 
@@ -56,7 +53,6 @@ LATE: Final = 3600.0
 LAST_VERDICTS: Final = 2.0
 """So long verdicts are waited for that are under way at the end."""
 MOST_EARLY: Final = 1_000
-_JOINING: Final[tuple[type[Heard], ...]] = (Rejoined, RejoinRefused, FileCame, Closed, Aborted)
 _OUTCOMES: Final = {"finish": Outcome.FINISH, "timeout-close": Outcome.TIMEOUT_CLOSE}
 
 
@@ -65,12 +61,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.outcome: Outcome | None = None
         settings = session.settings
         self._deadlines = settings.deadlines
         self._dialect = session.dialect
         self._connection: ConnectionAbstract = self._connected_to(session)
         self._platform_connection: ConnectionAbstract | None = self._connection
         self._questions = Questions()
+        self._joining = Joining(self._questions, self._say, self._dialect, session.desk, self._deadlines)
         self._results = Results(
             self._connection,
             self._dialect,
@@ -84,8 +82,6 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         )
         self._id: Id | None = None
         self._early: list[FileCame] = []
-        self._over: Heard | None = None
-        """What ended the session that was to be joined."""
         self._strange: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rejoining: asyncio.Task[None] | None = None
@@ -106,11 +102,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     async def start(self, options: StarterOptions) -> None:
         """See `SessionConnectorAbstract.start`. A session that is active is joined, and none is started then."""
         said = self._dialect.start(options)
-        await self._begun(self._joined_or_started(said), options)
+        await self._begun(self._joining.start(said), options)
 
     async def reconnect(self) -> None:
         """See `SessionConnectorAbstract.reconnect`."""
         await self._begun(self._joined(), None)
+
+    async def _joined(self) -> tuple[Id, bool]:
+        return await self._joining.join(), True
 
     async def _begun(self, joining: Awaitable[tuple[Id, bool]], options: StarterOptions | None) -> None:
         """Connect, join or start, and serve from then on."""
@@ -136,82 +135,6 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if isinstance(error, InsessionError):
             self._tell(What.ENDED, message=str(error), outcome=self.outcome.value)
 
-    async def _joined_or_started(self, start: Said) -> tuple[Id, bool]:
-        """The session that is active, or a new one; over as many lines as that takes within the deadline."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._deadlines.join + self._deadlines.start
-        while True:
-            try:
-                found = await self._active(await self._look())
-                return (found, True) if found is not None else await self._ask_start(start)
-            except NotConnectedError:
-                left = until - loop.time()
-                if left <= 0 or await self._questions.hear((LineUp,), left, through=True) is None:
-                    raise StartTimedOut(self._deadlines.start) from None
-
-    async def _look(self) -> Heard | None:
-        """What the platform says of the active session by itself, once we are connected; None: nothing."""
-        return await self._questions.hear(_JOINING, self._deadlines.join)
-
-    async def _active(self, said: Heard | None) -> Id | None:
-        """The active session, if that is what was said."""
-        if isinstance(said, Rejoined):
-            return said.session_id
-        if isinstance(said, FileCame):
-            # A file comes to nobody but who is in the session; it need not name it.
-            return said.session_id if said.session_id is not None else await self._session.desk.last()
-        return None
-
-    async def _ask_start(self, start: Said) -> tuple[Id, bool]:
-        await self._say(start)
-        kinds: tuple[type[Started | StartRefused | Rejoined], ...] = (Started, StartRefused, Rejoined)
-        said = await self._questions.hear(kinds, self._deadlines.start)
-        if said is None:
-            raise StartTimedOut(self._deadlines.start)
-        if isinstance(said, StartRefused):
-            # A platform that joins without a word refuses because a session is active: serve that one, then.
-            active = await self._active(await self._ask_rejoin(self._deadlines.join))
-            if active is None:
-                raise StartSessionError(said.message)
-            return active, True
-        return said.session_id, isinstance(said, Rejoined)
-
-    async def _ask_rejoin(self, seconds: float) -> Heard | None:
-        await self._say(self._dialect.rejoin())
-        return await self._questions.hear(_JOINING, seconds)
-
-    async def _joined(self) -> tuple[Id, bool]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._deadlines.join + self._deadlines.rejoin
-        while True:
-            try:
-                said = await self._look()
-                if said is None or isinstance(said, RejoinRefused):
-                    said = await self._ask_rejoin(await self._patience())
-                return await self._told(said), True
-            except NotConnectedError:
-                left = until - loop.time()
-                if left <= 0 or await self._questions.hear((LineUp,), left, through=True) is None:
-                    raise JoinTimedOut(self._deadlines.rejoin) from None
-
-    async def _patience(self) -> float:
-        # The page of 2021 knows no such question: who is known to be in a session waits no longer than for a word.
-        known = await self._session.desk.last() is not None
-        return min(self._deadlines.join, self._deadlines.rejoin) if known else self._deadlines.rejoin
-
-    async def _told(self, said: Heard | None) -> Id:
-        """The session to join, by what was said of it, and by what the journal knows where nothing was."""
-        if isinstance(said, RejoinRefused):
-            raise SessionNotExistError(said.message)
-        if isinstance(said, Closed | Aborted):
-            self._over = said
-        found = said.session_id if isinstance(said, Closed | Aborted) else await self._active(said)
-        if found is None:
-            found = await self._session.desk.last()
-        if found is None:
-            raise JoinTimedOut(self._deadlines.rejoin)
-        return found
-
     async def _serve(self, session_id: Id, options: StarterOptions | None, *, joined: bool) -> None:
         settings = self._session.settings
         await self._session.desk.open(
@@ -232,8 +155,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        if self._over is not None:
-            await self._act(self._over)
+        if self._joining.over is not None:
+            await self._act(self._joining.over)
         early, self._early = self._early, []
         for file in early:
             self._take_in(file)
@@ -310,17 +233,15 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             self._ended(Outcome.CLIENT_ABORT, message)
             await asyncio.shield(self._life)
             return
+        outcome = Outcome.STOPPED
         try:
             async with self._questions.asking():
                 await self._connection.connect()
-                active = await self._active(await self._look())
+                active = await self._joining.active(await self._joining.look())
                 await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
-        except BaseException:
-            self.outcome = Outcome.STOPPED
-            raise
-        else:
-            self.outcome = Outcome.CLIENT_ABORT
+            outcome = Outcome.CLIENT_ABORT
         finally:
+            self.outcome = outcome
             await self._connection.disconnect()
 
     async def _ask_abort(self, session_id: Id | None, message: str) -> None:
@@ -350,9 +271,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         """After a line was lost: be in the session again, then send what waits."""
         with contextlib.suppress(NotConnectedError, AuthRefused):
             async with self._questions.asking():
-                said = await self._look()
-                if said is None or isinstance(said, RejoinRefused):
-                    said = await self._ask_rejoin(self._deadlines.join)
+                said = await self._joining.again()
             if isinstance(said, RejoinRefused):
                 self._ended(Outcome.LOST, f"the session ended while the line was down: {said.message}")
             elif isinstance(said, Rejoined) and not self._ours(said.session_id):
