@@ -155,6 +155,8 @@ class TestOutcomes:
         assert (done.returncode, report["outcome"]) == (15, "finish"), done.stderr
         assert {file["state"] for file in report["files"]} == {"failed"}
         assert "ValueError" in report["files"][0]["message"]
+        # Where it failed is what its writer needs.
+        assert "model.py" in done.stderr
 
 
 @pytest.mark.requirement("R15", "R31")
