@@ -50,8 +50,9 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
     except ExchangeError as error:
         watching.report.outcome = watching.report.outcome or _outcome_of(error)
+        code = of_error(error)
         _end(watching, again)
-        return of_error(error)
+        return code
     except InsessionError:
         _end(watching, again)
         raise
