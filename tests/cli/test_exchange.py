@@ -317,6 +317,7 @@ class TestCheck:
         done = project.run("check", *SOLVE, "--sample", "model.py", "--json", "--min-free", "1")
         found = {one["what"]: one["verdict"] for one in lines(done.stdout)}
         assert (done.returncode, found) == (0, dict.fromkeys(found, "ok")), done.stdout
+        assert "Engine.IO 4), takes messages of at most 1000000 bytes" in done.stdout
         assert set(found) == {"settings", "disk", "store", "platform", "solution"}
         # The clock has not started.
         assert double.counters().starts == []

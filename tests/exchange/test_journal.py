@@ -190,7 +190,7 @@ class TestGoingOn:
             await desk.take_in(received("f"))
             await line.told(What.ACKNOWLEDGED)
             assert await desk.last() == SESSION
-        async with serving(tmp_path, echo) as (desk, line):
+        async with serving(tmp_path, echo, joined=True) as (desk, line):
             assert await desk.last() == SESSION
             await desk.take_in(received("f"))
             assert len(line.of(What.REPEATED)) == 1

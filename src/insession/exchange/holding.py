@@ -150,8 +150,10 @@ async def _record(engine: Engine, participant: str, serving: Serving, about: Map
         there = await engine.get(engine.id_of(KIND, participant, name))
         if there.record.live:
             return there
-        # Taken for lost, and it goes on: its journal would go with the record that is replaced.
-        left = [entry async for entry in Journal(there).entries()]
+        if serving.joined:
+            # Taken for lost, and it goes on: its journal would go with the record that is replaced. One that is started
+            # is another session, even where a platform counts from the beginning again.
+            left = [entry async for entry in Journal(there).entries()]
     try:
         session = await engine.open(kind=KIND, owner=participant, name=name, data=data)
     except Conflict:  # another process was first; the lock decides
