@@ -82,6 +82,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         )
         self._lines = 0
         self._id: Id | None = None
+        self._over: Heard | None = None
+        """What ended a session before we knew in which one we are."""
         self._early: list[FileCame] = []
         self._strange: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,8 +164,9 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        if self._joining.over is not None:
-            await self._act(self._joining.over)
+        over = self._joining.over or self._over
+        if over is not None:
+            await self._act(over)
         early, self._early = self._early, []
         for file in early:
             self._take_in(file)
