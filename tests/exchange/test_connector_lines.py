@@ -133,6 +133,31 @@ class TestPage:
             assert await session.wait() is Outcome.LOST
             assert "of another session" in heard.of(What.REPORTED)[0].message
 
+    async def test_an_end_right_behind_the_word_that_we_are_in_the_session(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path, join_timeout=30.0) as (session, heard):
+            joining = asyncio.create_task(session.reconnect())
+            await server.sids.get()
+            # In one breath: the second is here before anybody has acted on the first.
+            await asyncio.gather(
+                server.emit("session-reconnect-success", {"sessionId": "s7"}),
+                server.emit("session-close", {"sessionId": "s7", "type": "finish"}),
+            )
+            await joining
+            assert await session.wait() is Outcome.FINISH
+            assert not heard.of(What.REPORTED)
+
+    async def test_an_end_of_an_earlier_session_ends_no_other(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, _):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await server.sids.get()
+            await server.emit("session-close", {"sessionId": "s0", "type": "finish"})
+            await starting
+            await server.file(sessionId="s1")
+            assert await session.wait() is Outcome.FINISH
+        assert [event for event, _ in server.heard] == ["session-start", "session-file-send"]
+
     async def test_what_cannot_be_taken_is_reported_and_harms_nothing(self, tmp_path: Path) -> None:
         server = Page()
         async with server.session(tmp_path) as (session, heard):
