@@ -117,8 +117,9 @@ class TestAbort:
         assert session is not None
         try:
             assert await ask(session, "enough", 20.0)
-        finally:
             await attending
+        finally:
+            attending.cancel()
             await platform.desk.aclose()
         return said
 
@@ -132,6 +133,26 @@ class TestAbort:
         with pytest.raises(type(problem)) as raised:
             await self.asked(engine, tmp_path, problem)
         assert str(raised.value) == str(problem)
+
+    async def test_after_a_refusal_it_may_be_asked_for_again(self, engine: Engine, tmp_path: Path) -> None:
+        said: list[str] = []
+
+        async def abort(message: str) -> None:
+            said.append(message)
+            if len(said) == 1:
+                raise AbortRefused("not before noon")
+
+        platform = Platform(engine, tmp_path)
+        await platform.desk.open(platform.serving)
+        attending = asyncio.ensure_future(platform.desk.attend(abort))
+        session = await newest(engine, WHO)
+        assert session is not None
+        with pytest.raises(AbortRefused):
+            await ask(session, "at eleven", 20.0)
+        assert await ask(session, "at one", 20.0)
+        await attending
+        await platform.desk.aclose()
+        assert said == ["at eleven", "at one"]
 
     async def test_nobody_serves_any_more(self, engine: Engine, tmp_path: Path) -> None:
         platform = Platform(engine, tmp_path)

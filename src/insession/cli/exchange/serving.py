@@ -43,7 +43,7 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     """
     solver, again = solver_from(settings, isolation_of(flags)), resuming(flags)
     logger = logging.getLogger(NAME)
-    before, logger.propagate = logger.propagate, False  # what is said of a session here is said by `Watching`
+    logger.addFilter(_is_of_no_session)
     watching = Watching(call.display, settings, record=flags["record"], report=flags["report"], total=total)
     try:
         with watching:
@@ -57,10 +57,15 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
         _end(watching, again)
         raise
     finally:
-        logger.propagate = before
+        logger.removeFilter(_is_of_no_session)
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
+
+
+def _is_of_no_session(record: logging.LogRecord) -> bool:
+    """What happens in a session is said by `Watching`; a solution's failure, or a store that is away, by the log."""
+    return not hasattr(record, "exchange")
 
 
 async def _served(
