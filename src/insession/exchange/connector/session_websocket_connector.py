@@ -23,6 +23,7 @@ from insession.exchange.dialects import (
     Rejoined,
     RejoinRefused,
     Said,
+    Started,
     Verdict,
 )
 from insession.exchange.errors import (
