@@ -30,16 +30,17 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def session(platform: NodePlatform, root: Path, **given: Any) -> Session:
-    settings = ExchangeSettings(
-        token="participant",
-        host=platform.url,
-        root=root,
-        store=f"sqlite:///{root / 'journal.db'}",
-        join_timeout=0.5,
-        retry_first=0.05,
-        retry_longest=0.2,
-    ).but(**given)
-    return Session(settings, solution=steady)
+    wanted: dict[str, Any] = {
+        "token": "participant",
+        "host": platform.url,
+        "root": root,
+        "store": f"sqlite:///{root / 'journal.db'}",
+        "join_timeout": 0.5,
+        "retry_first": 0.05,
+        "retry_longest": 0.2,
+        **given,
+    }
+    return Session(ExchangeSettings(**wanted), solution=steady)
 
 
 @pytest.mark.requirement("R3", "R21", "R22", "R33")
