@@ -314,10 +314,10 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             case FileCame():
                 self._came(said)
             case Started() | Rejoined() if self._id is None:
-                self._over = None
+                self._joining.over = None
             case Closed() | Aborted() if self._id is None:
                 # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
-                self._over = said
+                self._joining.over = said
             case Verdict() if self._ours(said.session_id):
                 await self._results.judge(said)
             case AuthError():
