@@ -26,6 +26,7 @@ SCRIPTS = (
     "blocking_cost",
     "service_load",
     "dialogue",
+    "exchange",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -133,6 +133,31 @@ class TestPage:
             assert await session.wait() is Outcome.LOST
             assert "of another session" in heard.of(What.REPORTED)[0].message
 
+    async def test_an_end_right_behind_the_word_that_we_are_in_the_session(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path, join_timeout=30.0) as (session, heard):
+            joining = asyncio.create_task(session.reconnect())
+            await server.sids.get()
+            # In one breath: the second is here before anybody has acted on the first.
+            await asyncio.gather(
+                server.emit("session-reconnect-success", {"sessionId": "s7"}),
+                server.emit("session-close", {"sessionId": "s7", "type": "finish"}),
+            )
+            await joining
+            assert await session.wait() is Outcome.FINISH
+            assert not heard.of(What.REPORTED)
+
+    async def test_an_end_of_an_earlier_session_ends_no_other(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, _):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await server.sids.get()
+            await server.emit("session-close", {"sessionId": "s0", "type": "finish"})
+            await starting
+            await server.file(sessionId="s1")
+            assert await session.wait() is Outcome.FINISH
+        assert [event for event, _ in server.heard] == ["session-start", "session-file-send"]
+
     async def test_what_cannot_be_taken_is_reported_and_harms_nothing(self, tmp_path: Path) -> None:
         server = Page()
         async with server.session(tmp_path) as (session, heard):
@@ -154,9 +179,11 @@ class TestLines:
     @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open"])
     @pytest.mark.parametrize("resend", ["always", "never"])
     async def test_a_session_outlives_its_lines(self, tmp_path: Path, way: Drop, resend: str) -> None:
-        # What is unknown is waited for by the platform until its patience ends: one loss is enough there.
-        faults = PlatformFaults(drop_every=4 if resend == "always" else 7, drops=(way,), duplicate_every=5)
-        patience = 30.0 if resend == "always" else 3.0
+        # What is unknown is waited for by the platform until its patience ends, and half-open lines take their time to
+        # be noticed: one loss is enough there.
+        every = 4 if resend == "always" and way != "half-open" else 7
+        faults = PlatformFaults(drop_every=every, drops=(way,), duplicate_every=5)
+        patience = 30.0 if resend == "always" else 3.0 if way == "half-open" else 1.5
         async with platform(faults, count=12, interval=0.02, patience=patience) as double:
             async with serving(double, tmp_path, resend=resend, join_timeout=0.5) as (session, heard):
                 outcome = await session.run(OPTIONS)

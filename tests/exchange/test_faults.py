@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from .storm import judge_answers, judge_inputs, storm
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
-MIXED = {
+MIXED: Final[Mapping[str, Any]] = {
     "solution": "tests.exchange.failing:mixed",
     "isolation": "process",
     # The deadline is twenty seconds, of which what hangs or blocks is given eight.

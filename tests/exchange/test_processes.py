@@ -19,7 +19,7 @@ from .failing import right
 from .storm import PING, settings, states
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
-FILES = 40
+FILES = 20
 
 
 class Command:
@@ -69,20 +69,8 @@ async def until_results(platform: PlatformDouble, count: int) -> None:
     await asyncio.to_thread(platform.wait_until, lambda counters: counters.results >= count, 30)
 
 
-@pytest.mark.requirement("R2", "R30")
-async def test_a_session_from_the_command_line(platform: PlatformDouble, tmp_path: Path) -> None:
-    async with command(platform, tmp_path, "start", "--solution", "tests.exchange.failing:steady", "-fc", "10") as one:
-        code, said = await one.end()
-    counters = platform.counters()
-    assert code == 0, said
-    assert counters.starts[0]["params"]["countFiles"] == 10
-    assert [file.answer for file in counters.files] == [right(file.sha256) for file in counters.files]
-    assert counters.disconnections == 1
-    assert counters.violations == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.requirement("R16")
+@pytest.mark.requirement("R2", "R16", "R30")
 async def test_a_signal_leaves_the_session_to_who_reconnects(
     platform: PlatformDouble, tmp_path: Path, number: signal.Signals
 ) -> None:

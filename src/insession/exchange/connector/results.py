@@ -99,6 +99,7 @@ class Results:
         except BaseException:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+                self._landed.set()
             raise
         self._silences.setdefault(key, 0)
         if self._flights.get(key) is flight:

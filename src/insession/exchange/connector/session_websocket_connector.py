@@ -23,6 +23,7 @@ from insession.exchange.dialects import (
     Rejoined,
     RejoinRefused,
     Said,
+    Started,
     Verdict,
 )
 from insession.exchange.errors import (
@@ -312,8 +313,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         match said:
             case FileCame():
                 self._came(said)
+            case Started() | Rejoined() if self._id is None:
+                self._joining.over = None
             case Closed() | Aborted() if self._id is None:
-                pass  # Of an earlier session, unless it is the one to be joined: whoever asks decides.
+                # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
+                self._joining.over = said
             case Verdict() if self._ours(said.session_id):
                 await self._results.judge(said)
             case AuthError():
