@@ -44,7 +44,7 @@ async def command(platform: PlatformDouble, root: Path, verb: str, *words: str) 
     """Run it on this platform, with its settings in ``.env``."""
     wanted = settings(platform, root)
     lines = [f"TOKEN={wanted['token']}", f"HOST={wanted['host']}", f"INSESSION_STORE={wanted['store']}"]
-    lines += [f"EXCHANGE_{name.upper()}={wanted[name]}" for name in ("join_timeout", "retry_first", "retry_longest")]
+    lines += [f"SESSION_{name.upper()}={wanted[name]}" for name in ("join_timeout", "retry_first", "retry_longest")]
     (root / ".env").write_text("\n".join(lines) + "\n", "utf-8")
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("insession"), "exchange", verb, "--root", str(root), *words,
