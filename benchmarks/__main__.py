@@ -27,6 +27,7 @@ SCRIPTS = (
     "service_load",
     "dialogue",
     "remote",
+    "exchange",
 )
 
 modules = {name: importlib.import_module(f"benchmarks.{name}") for name in SCRIPTS}

@@ -76,7 +76,9 @@ def _delays(delays: dict[str, list[list[float]]], paced: int) -> list[Figure]:
     figures = []
     for name, shown in names.items():
         for part, place in (("median", 0.5), ("p99", 0.99)):
-            values = [statistics.quantiles(one, n=1_000, method="inclusive")[int(place * 1_000) - 1] for one in delays[name]]
+            values = [
+                statistics.quantiles(one, n=1_000, method="inclusive")[int(place * 1_000) - 1] for one in delays[name]
+            ]
             figures.append(Figure(name=f"file event to answer, {part}: {shown}", unit="ms", values=values, note=note))
     return figures
 

@@ -9,6 +9,12 @@ from typing import Any
 
 import socketio
 
+from insession.exchange.epicrisis import Epicrisis
+from insession.exchange.options import SessionStarterOptions
+from insession.exchange.outcomes import Outcome
+from insession.exchange.session import Session
+from insession.exchange.settings import ExchangeSettings
+
 ROOM = "/pku"
 START = {"type": "algorithmic", "params": {"dsType": "train", "countFiles": 1000, "lang": "rus", "time": 10}}
 ANSWER = '[{"start":0,"end":7,"code":"A01","name":"cough"}]'
@@ -44,3 +50,21 @@ def write(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+async def ours(url: str, folder: Path) -> None:
+    """The same with `insession.exchange`: each file saved and journaled, each answer journaled before it is sent."""
+    wanted: dict[str, Any] = {
+        "token": "ours",
+        "host": url,
+        "root": folder,
+        "store": f"sqlite:///{folder / 'journal.db'}",
+        "join_timeout": 0.2,
+    }
+    async with Session(ExchangeSettings(**wanted), solution=_solve) as session:
+        outcome = await session.run(SessionStarterOptions(file_count=1_000, file_timeout=60))
+    assert outcome is Outcome.FINISH
+
+
+async def _solve(_: Epicrisis) -> str:
+    return ANSWER

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from insession.exchange.files import SessionFiles
 from insession.exchange.holding import exchange_engine
@@ -23,7 +23,7 @@ from tests.processes.running import Worker
 from .failing import right
 
 MODULE = "tests.exchange.participating"
-PING = {"ping_interval": 1, "ping_timeout": 1.0}
+PING: Final[Mapping[str, Any]] = {"ping_interval": 1, "ping_timeout": 1.0}
 
 
 def settings(platform: Watched, root: Path, **given: Any) -> dict[str, Any]:

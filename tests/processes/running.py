@@ -37,6 +37,11 @@ class Worker:
         await self.end()
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def _lines(self) -> asyncio.StreamReader:
         assert self._process.stdout is not None
         return self._process.stdout

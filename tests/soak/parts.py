@@ -19,6 +19,7 @@ from tests.processes.test_reading import read_while_others_write
 from tests.processes.test_rotating import rotate_under_load
 
 from .dialogues import dialogue_parts
+from .exchange import exchange_parts
 from .part import SEED, Part, awaited
 from .remote import remote_parts
 from .shared import lose_early, moving_parts, shared_parts
@@ -102,6 +103,7 @@ def parts(*, full: bool) -> list[Part]:
         *moving_parts(full=full),
         *dialogue_parts(full=full),
         *remote_parts(full=full),
+        *exchange_parts(),
         Part("the machine on memory", machine + 30, _machine("MemoryMachine", full=full)),
         Part("the machine on SQLite", machine + 30, _machine("SQLiteMachine", full=full)),
     ]

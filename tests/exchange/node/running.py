@@ -61,8 +61,10 @@ class NodePlatform:
 
     def rest(self) -> list[tuple[str, Any]]:
         """End it; all that it said."""
-        out, _ = self._process.communicate(timeout=20)
-        self.said += [(said["what"], said["value"]) for said in map(json.loads, out.splitlines())]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self.said += [(said["what"], said["value"]) for said in map(json.loads, self._process.stdout)]
         return self.said
 
 
@@ -81,4 +83,7 @@ def serving(package: Path, server: Mapping[str, Any], **options: Any) -> Iterato
         yield NodePlatform(process)
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

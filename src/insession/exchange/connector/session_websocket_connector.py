@@ -24,7 +24,6 @@ from insession.exchange.dialects import (
     RejoinRefused,
     Said,
     Started,
-    StartRefused,
     Verdict,
 )
 from insession.exchange.errors import (
@@ -33,18 +32,17 @@ from insession.exchange.errors import (
     AuthRefused,
     ExchangeError,
     ForeignSession,
-    JoinTimedOut,
     NotConnectedError,
     SessionNotExistError,
     SessionNotStarted,
     SessionTimedOut,
     StartSessionError,
-    StartTimedOut,
 )
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
 
 from .asking import LineDown, LineUp, Questions, Stopped
+from .joining import Joining
 from .results import Results
 from .session_connector_abstract import SessionConnectorAbstract
 
@@ -56,7 +54,6 @@ LATE: Final = 3600.0
 LAST_VERDICTS: Final = 2.0
 """So long verdicts are waited for that are under way at the end."""
 MOST_EARLY: Final = 1_000
-_JOINING: Final[tuple[type[Heard], ...]] = (Rejoined, RejoinRefused, FileCame, Closed, Aborted)
 _OUTCOMES: Final = {"finish": Outcome.FINISH, "timeout-close": Outcome.TIMEOUT_CLOSE}
 
 
@@ -72,6 +69,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         self._connection: ConnectionAbstract = self._connected_to(session)
         self._platform_connection: ConnectionAbstract | None = self._connection
         self._questions = Questions()
+        self._joining = Joining(self._questions, self._say, self._dialect, session.desk, self._deadlines)
         self._results = Results(
             self._connection,
             self._dialect,
@@ -83,10 +81,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             sent=self._sent,
             report=self._report,
         )
+        self._lines = 0
         self._id: Id | None = None
-        self._early: list[FileCame] = []
         self._over: Heard | None = None
-        """What ended the session that was to be joined."""
+        """What ended a session before we knew in which one we are."""
+        self._early: list[FileCame] = []
         self._strange: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rejoining: asyncio.Task[None] | None = None
@@ -107,11 +106,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     async def start(self, options: StarterOptions) -> None:
         """See `SessionConnectorAbstract.start`. A session that is active is joined, and none is started then."""
         said = self._dialect.start(options)
-        await self._begun(self._joined_or_started(said), options)
+        await self._begun(self._joining.start(said), options)
 
     async def reconnect(self) -> None:
         """See `SessionConnectorAbstract.reconnect`."""
         await self._begun(self._joined(), None)
+
+    async def _joined(self) -> tuple[Id, bool]:
+        return await self._joining.join(), True
 
     async def _begun(self, joining: Awaitable[tuple[Id, bool]], options: StarterOptions | None) -> None:
         """Connect, join or start, and serve from then on."""
@@ -119,13 +121,20 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         try:
             async with self._questions.asking():
                 await self._connection.connect()
-                session_id, joined = await joining
-            await self._serve(session_id, options, joined=joined)
+                # From here on an end of it is ours; files wait until the desk is open.
+                self._id, joined = await joining
+                line = self._lines
+            await self._serve(self._id, options, joined=joined)
         except BaseException as error:
             if asyncio.iscoroutine(joining):
                 joining.close()
             await self._failed(error)
             raise
+        if line == self._lines:
+            await self._results.open_gate()
+        elif self._connection.is_connected():
+            # The line was lost, and came back, while the desk was opened.
+            self._rejoin()
 
     async def _failed(self, error: BaseException) -> None:
         """It did not begin."""
@@ -136,82 +145,6 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         await self._connection.disconnect()
         if isinstance(error, InsessionError):
             self._tell(What.ENDED, message=str(error), outcome=self.outcome.value)
-
-    async def _joined_or_started(self, start: Said) -> tuple[Id, bool]:
-        """The session that is active, or a new one; over as many lines as that takes within the deadline."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._deadlines.join + self._deadlines.start
-        while True:
-            try:
-                found = await self._active(await self._look())
-                return (found, True) if found is not None else await self._ask_start(start)
-            except NotConnectedError:
-                left = until - loop.time()
-                if left <= 0 or await self._questions.hear((LineUp,), left, through=True) is None:
-                    raise StartTimedOut(self._deadlines.start) from None
-
-    async def _look(self) -> Heard | None:
-        """What the platform says of the active session by itself, once we are connected; None: nothing."""
-        return await self._questions.hear(_JOINING, self._deadlines.join)
-
-    async def _active(self, said: Heard | None) -> Id | None:
-        """The active session, if that is what was said."""
-        if isinstance(said, Rejoined):
-            return said.session_id
-        if isinstance(said, FileCame):
-            # A file comes to nobody but who is in the session; it need not name it.
-            return said.session_id if said.session_id is not None else await self._session.desk.last()
-        return None
-
-    async def _ask_start(self, start: Said) -> tuple[Id, bool]:
-        await self._say(start)
-        kinds: tuple[type[Started | StartRefused | Rejoined], ...] = (Started, StartRefused, Rejoined)
-        said = await self._questions.hear(kinds, self._deadlines.start)
-        if said is None:
-            raise StartTimedOut(self._deadlines.start)
-        if isinstance(said, StartRefused):
-            # A platform that joins without a word refuses because a session is active: serve that one, then.
-            active = await self._active(await self._ask_rejoin(self._deadlines.join))
-            if active is None:
-                raise StartSessionError(said.message)
-            return active, True
-        return said.session_id, isinstance(said, Rejoined)
-
-    async def _ask_rejoin(self, seconds: float) -> Heard | None:
-        await self._say(self._dialect.rejoin())
-        return await self._questions.hear(_JOINING, seconds)
-
-    async def _joined(self) -> tuple[Id, bool]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._deadlines.join + self._deadlines.rejoin
-        while True:
-            try:
-                said = await self._look()
-                if said is None or isinstance(said, RejoinRefused):
-                    said = await self._ask_rejoin(await self._patience())
-                return await self._told(said), True
-            except NotConnectedError:
-                left = until - loop.time()
-                if left <= 0 or await self._questions.hear((LineUp,), left, through=True) is None:
-                    raise JoinTimedOut(self._deadlines.rejoin) from None
-
-    async def _patience(self) -> float:
-        # The page of 2021 knows no such question: who is known to be in a session waits no longer than for a word.
-        known = await self._session.desk.last() is not None
-        return min(self._deadlines.join, self._deadlines.rejoin) if known else self._deadlines.rejoin
-
-    async def _told(self, said: Heard | None) -> Id:
-        """The session to join, by what was said of it, and by what the journal knows where nothing was."""
-        if isinstance(said, RejoinRefused):
-            raise SessionNotExistError(said.message)
-        if isinstance(said, Closed | Aborted):
-            self._over = said
-        found = said.session_id if isinstance(said, Closed | Aborted) else await self._active(said)
-        if found is None:
-            found = await self._session.desk.last()
-        if found is None:
-            raise JoinTimedOut(self._deadlines.rejoin)
-        return found
 
     async def _serve(self, session_id: Id, options: StarterOptions | None, *, joined: bool) -> None:
         settings = self._session.settings
@@ -227,18 +160,17 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 resend=settings.resend,
             )
         )
-        self._id = session_id
         self._tell(What.JOINED if joined else What.STARTED)
         seconds = self._deadlines.session
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        if self._over is not None:
-            await self._act(self._over)
+        over = self._joining.over or self._over
+        if over is not None:
+            await self._act(over)
         early, self._early = self._early, []
         for file in early:
             self._take_in(file)
-        await self._results.open_gate()
 
     async def _lived(self, seconds: float | None) -> Outcome:
         """Wait for the end of the session, and clear up after it."""
@@ -271,7 +203,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if self._rejoining is not None:
             # It is told rather than cancelled, so that what it has not sent is known not to have left.
             self._questions.tell(LineDown())
-            await asyncio.wait({self._rejoining})
+            await asyncio.wait({self._rejoining}, timeout=LAST_VERDICTS)
+            self._rejoining.cancel()
         await self._session.desk.close(outcome)
 
     async def wait(self) -> Outcome:
@@ -298,7 +231,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     async def send_file(self, epicrisis: Any, answer: object) -> None:
         """See `SessionConnectorAbstract.send_file`."""
-        if self._id is None:
+        if self._life is None:
             raise SessionNotStarted
         await self._session.desk.answer(getattr(epicrisis, "file_id", epicrisis), answer)
 
@@ -314,7 +247,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         try:
             async with self._questions.asking():
                 await self._connection.connect()
-                active = await self._active(await self._look())
+                active = await self._joining.active(await self._joining.look())
                 await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
             outcome = Outcome.CLIENT_ABORT
         finally:
@@ -331,10 +264,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             raise AbortRefused(said.message)
 
     def _line_up(self) -> None:
+        self._lines += 1
         self._tell(What.CONNECTED)
         self._questions.tell(LineUp())
         if self._life is not None and not self._life.done():
-            self._rejoining = asyncio.create_task(self._rejoined(), name="insession exchange rejoin")
+            self._rejoin()
+
+    def _rejoin(self) -> None:
+        self._rejoining = asyncio.create_task(self._rejoined(), name="insession exchange rejoin")
 
     def _line_down(self, reason: str) -> None:
         self._tell(What.DISCONNECTED, message=reason)
@@ -348,9 +285,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         """After a line was lost: be in the session again, then send what waits."""
         with contextlib.suppress(NotConnectedError, AuthRefused):
             async with self._questions.asking():
-                said = await self._look()
-                if said is None or isinstance(said, RejoinRefused):
-                    said = await self._ask_rejoin(self._deadlines.join)
+                said = await self._joining.again()
             if isinstance(said, RejoinRefused):
                 self._ended(Outcome.LOST, f"the session ended while the line was down: {said.message}")
             elif isinstance(said, Rejoined) and not self._ours(said.session_id):
@@ -378,8 +313,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         match said:
             case FileCame():
                 self._came(said)
+            case Started() | Rejoined() if self._id is None:
+                self._joining.over = None
             case Closed() | Aborted() if self._id is None:
-                pass  # Of an earlier session, unless it is the one to be joined: whoever asks decides.
+                # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
+                self._joining.over = said
             case Verdict() if self._ours(said.session_id):
                 await self._results.judge(said)
             case AuthError():
@@ -402,7 +340,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         return session_id is None or self._id is None or str(session_id) == str(self._id)
 
     def _came(self, file: FileCame) -> None:
-        if self._id is not None:
+        if self._life is not None:
             self._take_in(file)
         elif len(self._early) < MOST_EARLY:
             self._early.append(file)
