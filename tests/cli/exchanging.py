@@ -21,6 +21,9 @@ import time
 async def solve(epicrisis):
     return {"bytes": len(epicrisis.content)}
 
+def listed(epicrisis):
+    return [{"bytes": len(epicrisis.content)}]
+
 def slow(epicrisis):
     time.sleep(0.4)
     return {"bytes": len(epicrisis.content)}

@@ -79,6 +79,24 @@ def test_a_session_from_its_start_to_its_end(
         assert TOKEN not in text
 
 
+@pytest.mark.requirement("R13", "R30")
+def test_a_session_of_the_later_generation(tmp_path: Path, platform: Platform) -> None:
+    double = platform(dialect="2023", count=3)
+    project = Project(tmp_path, double.url)
+    project.env(HOST=double.url, SESSION_DIALECT=2023, SESSION_NAMESPACE="/baseline", DOWNLOAD_HOST=double.download_url)
+    parameters = ("-c", "doctor", "-stage", "final", "-st", "challenge", "-fc", "3", "-ft", "30", "--nosology", "1,2")
+    done = project.run("start", "--solution", "model:listed", *parameters, "--record", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    counters = double.counters()
+    params = {"countFiles": 3, "stage": "final", "time": 30, "sessionType": "challenge", "nosologyString": "1,2"}
+    assert counters.starts == [{"contest": "doctor", "params": params}]
+    assert (counters.answered, counters.closed, counters.violations) == (3, ["finish"], [])
+    double.stop()
+    # A recording of it has no contents: they are on disk.
+    replayed = project.run("replay", "r.jsonl", "--solution", "model:listed", "--json")
+    assert (replayed.returncode, lines(replayed.stdout)[0]["different"]) == (0, []), replayed.stderr
+
+
 @pytest.mark.requirement("R6", "R7", "R8", "R44")
 def test_for_programs_every_event_is_a_line(tmp_path: Path, platform: Platform) -> None:
     """W22: debug records go to standard error then, and neither shows the token or a document."""
@@ -155,6 +173,8 @@ class TestOutcomes:
         assert (done.returncode, report["outcome"]) == (15, "finish"), done.stderr
         assert {file["state"] for file in report["files"]} == {"failed"}
         assert "ValueError" in report["files"][0]["message"]
+        # Where it failed is what its writer needs.
+        assert "model.py" in done.stderr
 
 
 @pytest.mark.requirement("R15", "R31")
@@ -317,6 +337,7 @@ class TestCheck:
         done = project.run("check", *SOLVE, "--sample", "model.py", "--json", "--min-free", "1")
         found = {one["what"]: one["verdict"] for one in lines(done.stdout)}
         assert (done.returncode, found) == (0, dict.fromkeys(found, "ok")), done.stdout
+        assert "Engine.IO 4), takes messages of at most 1000000 bytes" in done.stdout
         assert set(found) == {"settings", "disk", "store", "platform", "solution"}
         # The clock has not started.
         assert double.counters().starts == []

@@ -73,6 +73,10 @@ def burns(epicrisis: Epicrisis) -> str:
         time.time()
 
 
+def burns_first(epicrisis: Epicrisis) -> str:
+    return burns(epicrisis) if epicrisis.file_id == "first" else str(epicrisis.file_id)
+
+
 def hangs(epicrisis: Epicrisis) -> str:
     threading.Event().wait()
     return str(epicrisis.file_id)

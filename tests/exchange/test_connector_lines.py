@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from insession.exchange.contracts import What
+from insession.exchange.contracts import Serving, What
+from insession.exchange.desk import Desk
 from insession.exchange.epicrisis import Epicrisis
 from insession.exchange.errors import ConnectFailed, JoinTimedOut, SessionNotStarted
 from insession.exchange.outcomes import Outcome
@@ -132,6 +133,31 @@ class TestPage:
             assert await session.wait() is Outcome.LOST
             assert "of another session" in heard.of(What.REPORTED)[0].message
 
+    async def test_an_end_right_behind_the_word_that_we_are_in_the_session(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path, join_timeout=30.0) as (session, heard):
+            joining = asyncio.create_task(session.reconnect())
+            await server.sids.get()
+            # In one breath: the second is here before anybody has acted on the first.
+            await asyncio.gather(
+                server.emit("session-reconnect-success", {"sessionId": "s7"}),
+                server.emit("session-close", {"sessionId": "s7", "type": "finish"}),
+            )
+            await joining
+            assert await session.wait() is Outcome.FINISH
+            assert not heard.of(What.REPORTED)
+
+    async def test_an_end_of_an_earlier_session_ends_no_other(self, tmp_path: Path) -> None:
+        server = Page()
+        async with server.session(tmp_path) as (session, _):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await server.sids.get()
+            await server.emit("session-close", {"sessionId": "s0", "type": "finish"})
+            await starting
+            await server.file(sessionId="s1")
+            assert await session.wait() is Outcome.FINISH
+        assert [event for event, _ in server.heard] == ["session-start", "session-file-send"]
+
     async def test_what_cannot_be_taken_is_reported_and_harms_nothing(self, tmp_path: Path) -> None:
         server = Page()
         async with server.session(tmp_path) as (session, heard):
@@ -153,9 +179,11 @@ class TestLines:
     @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open"])
     @pytest.mark.parametrize("resend", ["always", "never"])
     async def test_a_session_outlives_its_lines(self, tmp_path: Path, way: Drop, resend: str) -> None:
-        # What is unknown is waited for by the platform until its patience ends: one loss is enough there.
-        faults = PlatformFaults(drop_every=4 if resend == "always" else 7, drops=(way,), duplicate_every=5)
-        patience = 30.0 if resend == "always" else 3.0
+        # What is unknown is waited for by the platform until its patience ends, and half-open lines take their time to
+        # be noticed: one loss is enough there.
+        every = 4 if resend == "always" and way != "half-open" else 7
+        faults = PlatformFaults(drop_every=every, drops=(way,), duplicate_every=5)
+        patience = 30.0 if resend == "always" else 3.0 if way == "half-open" else 1.5
         async with platform(faults, count=12, interval=0.02, patience=patience) as double:
             async with serving(double, tmp_path, resend=resend, join_timeout=0.5) as (session, heard):
                 outcome = await session.run(OPTIONS)
@@ -201,6 +229,37 @@ class TestLines:
             await starting
             assert await session.wait() is Outcome.FINISH
             assert (double.counters().connections, len(double.counters().starts)) == (2, 1)
+
+    async def test_a_line_and_a_session_that_end_while_the_journal_is_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opening, may_open, opened = asyncio.Event(), asyncio.Event(), Desk.open
+
+        async def slow(desk: Desk, serving: Serving) -> None:
+            opening.set()
+            await may_open.wait()
+            await opened(desk, serving)
+
+        monkeypatch.setattr(Desk, "open", slow)
+        async with platform(interval=3600.0) as double, serving(double, tmp_path) as (session, heard):
+            starting = asyncio.create_task(session.start(OPTIONS))
+            await opening.wait()
+            await asyncio.to_thread(double.drop, "transport")
+            await heard.until(lambda: len(heard.of(What.CONNECTED)) == 2)
+            may_open.set()
+            await starting
+            await heard.until(lambda: heard.of(What.ACKNOWLEDGED))
+            assert double.counters().violations == []
+            opening.clear()
+            may_open.clear()
+            await session.stop()
+            joining = asyncio.create_task(session.reconnect())
+            await opening.wait()
+            await asyncio.to_thread(double.abort, "maintenance")
+            await heard.until(lambda: heard.said("in", "session-abort"))
+            may_open.set()
+            await joining
+            assert await session.wait() is Outcome.SESSION_ABORT
 
     async def test_a_stop_while_the_session_begins(self, tmp_path: Path) -> None:
         async with platform() as double, serving(double, tmp_path, join_timeout=60.0) as (session, heard):

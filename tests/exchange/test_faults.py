@@ -36,7 +36,7 @@ async def test_a_storm(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("R45")
 async def test_a_storm_in_which_nothing_is_sent_twice(tmp_path: Path) -> None:
-    seen = await storm(tmp_path, files=150, drop_every=30, kills=(20, 60), resend="never", patience=8)
+    seen = await storm(tmp_path, files=150, drop_every=30, kills=(20, 60), resend="never", patience=14)
     sorts = judge_answers(seen)
     judge_inputs(seen.counters, tmp_path)
     assert seen.counters.repeats == 0

@@ -190,7 +190,7 @@ class TestGoingOn:
             await desk.take_in(received("f"))
             await line.told(What.ACKNOWLEDGED)
             assert await desk.last() == SESSION
-        async with serving(tmp_path, echo) as (desk, line):
+        async with serving(tmp_path, echo, joined=True) as (desk, line):
             assert await desk.last() == SESSION
             await desk.take_in(received("f"))
             assert len(line.of(What.REPEATED)) == 1
@@ -270,6 +270,24 @@ class TestServing:
             await clock.advance(1.0)
             await taking
             await line.told(What.ACKNOWLEDGED)
+
+    async def test_one_that_another_has_followed_writes_and_sends_nothing_more(self, tmp_path: Path) -> None:
+        clock = ManualClock()
+        engine = insession.connect(MemoryStore(clock=clock), kinds=[exchange_kind()], clock=clock)
+        next_line = Line()
+        async with engine, serving(tmp_path, echo, store=engine) as (stalled, line):
+            clock.set(clock.now() + 100.0)
+            async with Desk(engine, echo, participant=TOKEN, root=tmp_path) as follower:
+                next_line.desk = follower
+                await follower.open(next_line.serving())
+                for _ in range(10):
+                    await clock.advance(2.0)
+                with pytest.raises(SessionServed):
+                    await stalled.take_in(received("f"))
+                await follower.take_in(received("f"))
+                await next_line.told(What.ACKNOWLEDGED)
+        assert line.sent == []
+        assert next_line.answers() == {"f": ["answer to f"]}
 
     async def test_while_the_store_is_away_nothing_is_sent_and_nothing_is_lost(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -67,14 +67,23 @@ async def ask(session: Session, message: str, wait: float) -> bool:
 
 
 async def when_asked(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
-    """Wait until somebody asks for the session's abort, and have it done; whether the platform confirmed it.
+    """Wait until somebody asks for the session's abort, and have it done; returns when the platform confirmed it.
 
-    False also where the session ends in another way. What fails is told to who asked, and the session goes on.
+    What fails is told to who asked, the session goes on, and the next who asks is waited for. False where the session
+    ends in another way.
     """
     await session.wait_interrupted()
     await session.refresh()
     if session.state is not State.INTERRUPTED:
         return False
+    while not await _answered(session, abort):
+        # The record has ended, so that no event tells of the next question.
+        while await session.items.get(_ASKED) is None:  # noqa: ASYNC110 - it is another process that asks
+            await asyncio.sleep(_LOOK_AROUND)
+    return True
+
+
+async def _answered(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
     answering = asyncio.ensure_future(_answer(session, abort))
     try:
         return await asyncio.shield(answering)
@@ -97,6 +106,7 @@ async def _answer(session: Session, abort: Callable[[str], Awaitable[None]]) -> 
         answered = _Answered(str(error))
     else:
         answered = _Answered()
+    await session.items.delete(_ASKED)
     await session.items.put(_ANSWERED, msgspec.to_builtins(answered))
     return answered.problem is None
 

@@ -120,11 +120,11 @@ class Held:
             try:
                 async with self.session.lock("serve", ttl=LEASE, wait=LEASE + _PATIENCE) as lock:
                     self._lock = lock
-                    if not self._granted.done():
-                        self._granted.set_result(None)
+                    self._granted.set_result(None)
                     await self._closing.wait()
             except LockTimeout:
-                self._refuse(SessionServed())
+                self._granted.set_exception(SessionServed())
+                self._granted.exception()  # whoever writes next is told; nobody may
                 return
             except LeaseError:
                 _log.warning("the session was not served for %g s, because this process stood still", LEASE)
@@ -133,13 +133,8 @@ class Held:
                 await asyncio.sleep(_PAUSES[-2])
             finally:
                 self._lock = None
-                if self._granted.done() and not self._closing.is_set():
-                    self._granted = asyncio.get_running_loop().create_future()
-
-    def _refuse(self, error: Exception) -> None:
-        if self._granted.done():
-            self._granted = asyncio.get_running_loop().create_future()
-        self._granted.set_exception(error)
+            if self._granted.done():
+                self._granted = asyncio.get_running_loop().create_future()
 
 
 async def _record(engine: Engine, participant: str, serving: Serving, about: Mapping[str, Any]) -> Session:
@@ -155,8 +150,10 @@ async def _record(engine: Engine, participant: str, serving: Serving, about: Map
         there = await engine.get(engine.id_of(KIND, participant, name))
         if there.record.live:
             return there
-        # Taken for lost, and it goes on: its journal would go with the record that is replaced.
-        left = [entry async for entry in Journal(there).entries()]
+        if serving.joined:
+            # Taken for lost, and it goes on: its journal would go with the record that is replaced. One that is started
+            # is another session, even where a platform counts from the beginning again.
+            left = [entry async for entry in Journal(there).entries()]
     try:
         session = await engine.open(kind=KIND, owner=participant, name=name, data=data)
     except Conflict:  # another process was first; the lock decides

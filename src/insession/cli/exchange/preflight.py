@@ -118,7 +118,7 @@ class Preflight:
             done, _ = await asyncio.wait({said}, timeout=settings.join_timeout)
             if done:
                 return said.result()
-            return "ok", f"reached in {took:.2f} s, speaks socket.io 3 or later, and took the token"
+            return "ok", f"reached in {took:.2f} s, took the token; {_server(line)}"
         except ExchangeError as error:
             return "wrong", str(error)
         finally:
@@ -149,6 +149,15 @@ class Preflight:
         if answer is None:
             return "wrong", f"it answers {sample} with nothing"
         return "ok", f"answered {sample} in {time.monotonic() - began:.2f} s"
+
+
+def _server(line: Websocket) -> str:
+    """What the server said of itself, as far as it does."""
+    said = "it speaks socket.io 3 or 4 (Engine.IO 4)"
+    if (opening := line.opening) is None:
+        return said
+    most = "" if opening.most_payload is None else f", takes messages of at most {opening.most_payload} bytes"
+    return f"{said}{most}, and a line without a word for {opening.silence:g} s is dead"
 
 
 def _hear(line: Websocket, said: asyncio.Future[tuple[Verdict, str]]) -> None:

@@ -43,23 +43,29 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     """
     solver, again = solver_from(settings, isolation_of(flags)), resuming(flags)
     logger = logging.getLogger(NAME)
-    before, logger.propagate = logger.propagate, False  # what is said of a session here is said by `Watching`
+    logger.addFilter(_is_of_no_session)
     watching = Watching(call.display, settings, record=flags["record"], report=flags["report"], total=total)
     try:
         with watching:
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
     except ExchangeError as error:
         watching.report.outcome = watching.report.outcome or _outcome_of(error)
+        code = of_error(error)
         _end(watching, again)
-        return of_error(error)
+        return code
     except InsessionError:
         _end(watching, again)
         raise
     finally:
-        logger.propagate = before
+        logger.removeFilter(_is_of_no_session)
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
+
+
+def _is_of_no_session(record: logging.LogRecord) -> bool:
+    """What happens in a session is said by `Watching`; a solution's failure, or a store that is away, by the log."""
+    return not hasattr(record, "exchange")
 
 
 async def _served(

@@ -15,7 +15,7 @@ from socketio.packet import EVENT
 
 from insession.exchange.errors import AnswerTooLarge, ConnectFailed, NotConnectedError, UnsupportedServer
 
-from .socket import Watch, packet_class, socket_class
+from .socket import Opening, Watch, packet_class, socket_class
 from .target import Target
 
 Hear = Callable[[str, tuple[Any, ...]], None]
@@ -119,6 +119,11 @@ class Line:
         if (error := dialling.exception()) is not None:
             # Without its cause: the libraries' errors hold the URL, and with it the token.
             raise _failure(error) from None
+
+    @property
+    def opening(self) -> Opening:
+        """What the server said of itself when it greeted."""
+        return self._watch.opening
 
     async def ended(self) -> str:
         """Wait until it is gone; why."""

@@ -13,6 +13,7 @@ from insession.exchange.errors import ConnectFailed, ConnectTimedOut, NotConnect
 
 from .connection import ConnectionAbstract, Handler
 from .line import Line, permanent
+from .socket import Opening
 from .target import Target
 
 logger: Final = logging.getLogger("insession.exchange")
@@ -41,6 +42,11 @@ class Websocket(ConnectionAbstract):
     def is_connected(self) -> bool:
         """See `ConnectionAbstract.is_connected`."""
         return self._line is not None and self._line.up
+
+    @property
+    def opening(self) -> Opening | None:
+        """What the server of the present line said of itself; None where there is no line."""
+        return None if self._line is None else self._line.opening
 
     def on(self, event: str, fn: Handler) -> Self:
         """See `Connect.on`. Besides: ``retry`` with a reason and a delay, before each new attempt."""

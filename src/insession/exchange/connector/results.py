@@ -11,7 +11,7 @@ from typing import Any, Final
 from insession.exchange.connection.connection import ConnectionAbstract
 from insession.exchange.contracts import Id, Outgoing, Resend, WorkDesk
 from insession.exchange.dialects import Dialect, Said, Verdict
-from insession.exchange.errors import NotConnectedError, ResultTimedOut
+from insession.exchange.errors import NotConnectedError, ResultTimedOut, SessionNotStarted
 
 MOST_REFUSALS: Final = 3
 """So often an answer is tried that the platform answers with an error: it may only have failed to save it."""
@@ -64,6 +64,7 @@ class Results:
         self._sent = sent
         self._report = report
         self._open = False
+        self._closed = False
         self._flights: dict[str, Flight] = {}
         self._ids: dict[str, Id] = {}
         self._silences: dict[str, int] = {}
@@ -98,6 +99,7 @@ class Results:
         except BaseException:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+                self._landed.set()
             raise
         self._silences.setdefault(key, 0)
         if self._flights.get(key) is flight:
@@ -106,8 +108,11 @@ class Results:
 
     async def open_gate(self) -> None:
         """There is a line, and we are in the session: send what waits."""
-        self._open = True
-        await self._desk.resend()
+        if not self._closed:
+            self._open = True
+            # The desk may be closed while it sends: the session is over then.
+            with contextlib.suppress(SessionNotStarted):
+                await self._desk.resend()
 
     async def judge(self, verdict: Verdict) -> None:
         """The platform said what it makes of an answer."""
@@ -183,7 +188,7 @@ class Results:
 
     async def close(self) -> None:
         """Send nothing any more."""
-        self._open = False
+        self._open, self._closed = False, True
         self._landed.set()
         for flight in self._flights.values():
             if flight.timer is not None:

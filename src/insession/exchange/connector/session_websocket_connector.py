@@ -81,7 +81,10 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             sent=self._sent,
             report=self._report,
         )
+        self._lines = 0
         self._id: Id | None = None
+        self._over: Heard | None = None
+        """What ended a session before we knew in which one we are."""
         self._early: list[FileCame] = []
         self._strange: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,13 +121,20 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         try:
             async with self._questions.asking():
                 await self._connection.connect()
-                session_id, joined = await joining
-            await self._serve(session_id, options, joined=joined)
+                # From here on an end of it is ours; files wait until the desk is open.
+                self._id, joined = await joining
+                line = self._lines
+            await self._serve(self._id, options, joined=joined)
         except BaseException as error:
             if asyncio.iscoroutine(joining):
                 joining.close()
             await self._failed(error)
             raise
+        if line == self._lines:
+            await self._results.open_gate()
+        elif self._connection.is_connected():
+            # The line was lost, and came back, while the desk was opened.
+            self._rejoin()
 
     async def _failed(self, error: BaseException) -> None:
         """It did not begin."""
@@ -150,19 +160,17 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 resend=settings.resend,
             )
         )
-        self._id = session_id
         self._tell(What.JOINED if joined else What.STARTED)
         seconds = self._deadlines.session
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        if self._joining.over is not None:
-            await self._act(self._joining.over)
+        over = self._joining.over or self._over
+        if over is not None:
+            await self._act(over)
         early, self._early = self._early, []
         for file in early:
             self._take_in(file)
-        if self._end is not None and not self._end.done():
-            await self._results.open_gate()
 
     async def _lived(self, seconds: float | None) -> Outcome:
         """Wait for the end of the session, and clear up after it."""
@@ -195,7 +203,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if self._rejoining is not None:
             # It is told rather than cancelled, so that what it has not sent is known not to have left.
             self._questions.tell(LineDown())
-            await asyncio.wait({self._rejoining})
+            await asyncio.wait({self._rejoining}, timeout=LAST_VERDICTS)
+            self._rejoining.cancel()
         await self._session.desk.close(outcome)
 
     async def wait(self) -> Outcome:
@@ -222,7 +231,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     async def send_file(self, epicrisis: Any, answer: object) -> None:
         """See `SessionConnectorAbstract.send_file`."""
-        if self._id is None:
+        if self._life is None:
             raise SessionNotStarted
         await self._session.desk.answer(getattr(epicrisis, "file_id", epicrisis), answer)
 
@@ -255,10 +264,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             raise AbortRefused(said.message)
 
     def _line_up(self) -> None:
+        self._lines += 1
         self._tell(What.CONNECTED)
         self._questions.tell(LineUp())
         if self._life is not None and not self._life.done():
-            self._rejoining = asyncio.create_task(self._rejoined(), name="insession exchange rejoin")
+            self._rejoin()
+
+    def _rejoin(self) -> None:
+        self._rejoining = asyncio.create_task(self._rejoined(), name="insession exchange rejoin")
 
     def _line_down(self, reason: str) -> None:
         self._tell(What.DISCONNECTED, message=reason)
@@ -327,7 +340,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         return session_id is None or self._id is None or str(session_id) == str(self._id)
 
     def _came(self, file: FileCame) -> None:
-        if self._id is not None:
+        if self._life is not None:
             self._take_in(file)
         elif len(self._early) < MOST_EARLY:
             self._early.append(file)
