@@ -125,7 +125,7 @@ async def serve(store: str) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    say("serving", f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/ws")
+    say("serving", f"http://127.0.0.1:{runner.addresses[0][1]}/ws")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()

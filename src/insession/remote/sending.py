@@ -51,7 +51,7 @@ class Flight(Generic[Q]):
     __slots__ = ("at", "call", "due", "sent", "token")
 
     def __init__(self, call: Call[Q], now: float) -> None:
-        self.call = call
+        self.call: Call[Q] = call
         self.due: float | None = None if call.timeout is None else now + call.timeout
         self.at: float = now
         self.sent: bool = False

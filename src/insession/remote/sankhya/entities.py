@@ -107,7 +107,9 @@ class Column(Generic[T]):
             known = ", ".join(one.__name__ for one in _READ)
             raise SankhyaInputError(name, f"the type of a column is one of {known}")
         self.kind: builtins.type[T] = type
-        self.path, _, self.column = name.rpartition(".")
+        path, _, column = name.rpartition(".")
+        self.path: str = path
+        self.column: str = column
         check_name(self.column)
         if self.path:
             check_name(self.path)
