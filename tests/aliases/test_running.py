@@ -95,7 +95,8 @@ def test_what_it_installs_is_the_same_as_what_the_program_would(program: Aliases
 
 
 def test_installing_imports_no_extra_and_no_store(program: Aliases) -> None:
-    heavy = ("insession.stores", "insession.stores.sqlite", "cryptography", "grpc", "typer", "pytest", "httpx2", "pydantic")
+    stores = ("insession.stores", "insession.stores.sqlite")
+    heavy = (*stores, "cryptography", "grpc", "typer", "pytest", "httpx2", "pydantic")
     done = program(f"import sys, modules.session_management; print([one for one in {heavy} if one in sys.modules])")
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
