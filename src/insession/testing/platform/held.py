@@ -37,8 +37,8 @@ class HeldSession:
             file.id: FileCount(id=file.id, session=session_id, sha256=file.sha256, size=len(file.saved))
             for file in files
         }
-        self.foreign = 0
-        self.told = False
+        self.foreign: int = 0
+        self.told: bool = False
         """Whether the client was told how it ended."""
         self.mishaps: Mishaps = Mishaps(faults, files)
         self._interval = interval

@@ -16,7 +16,7 @@ class Line(asyncio.Transport):
 
     def __init__(self, transport: asyncio.Transport, served: asyncio.Protocol) -> None:
         super().__init__()
-        self.frozen = False
+        self.frozen: bool = False
         self._transport = transport
         self._served = served
         self._over = False
