@@ -1,8 +1,8 @@
 """HTTP to the service: connections that are kept open, and what their failures mean.
 
-They are those of httpcore2, by which httpx2 speaks HTTP, without the client above them, which keeps cookies: many sessions
-share the wire, and each request carries the cookie of its own. The loggers below would tell session ids, in URLs and
-headers: of our requests they say nothing.
+They are those of httpcore2, by which httpx2 speaks HTTP, without the client above them, which keeps cookies: many
+sessions share the wire, and each request carries the cookie of its own. The loggers below would tell session ids, in
+URLs and headers: of our requests they say nothing.
 """
 
 from __future__ import annotations
