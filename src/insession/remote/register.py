@@ -241,8 +241,12 @@ class Register:
 
     async def _bounded(self, ticket: Ticket) -> None:
         clock = self._engine.clock
-        with Until(clock, clock.now() + self._timeout) as limit:
-            await self._authenticator.logout(ticket)
+        try:
+            with Until(clock, clock.now() + self._timeout) as limit:
+                await self._authenticator.logout(ticket)
+        except Exception as error:  # noqa: BLE001 - whatever an authenticator raises
+            # The engine logs it with all that it says.
+            raise OutcomeLost(f"a log-out at {self._authenticator.service} failed: {said(error)}") from None
         if limit.over:
             raise OutcomeLost(f"the log-out at {self._authenticator.service} took more than {self._timeout:g}s")
         self.logouts += 1
