@@ -267,11 +267,12 @@ class Holding:
             await asyncio.wait([held.renewing])
             if held.row is not None and held.row.written:
                 owed = (*owed, await self._end_record(held, reason))
+        if held.permit is None:
+            return
         for one in owed:
             while one is not None and not await self._engine.finish(one, wait=_LONG):
                 pass
-        if held.permit is not None:
-            held.permit.release()
+        held.permit.release()
 
     def _ended(self, row: Row, session_id: str, reason: str | None) -> None:
         """Somebody else has ended the record of a session, and logs it out."""
