@@ -55,6 +55,7 @@ class Latch:
         self._known: dict[str, bool] = {}
         """What this process has seen of them, for when the store is away."""
         self._untold = False
+        """Whether the store does not have that yet."""
 
     async def guarded(self, log_in: Callable[[], Awaitable[Ticket]]) -> Ticket:
         """Log in, unless the credentials are known to be refused. Raises `CredentialsRefused`."""
@@ -98,12 +99,12 @@ class Latch:
             entry = await self._engine.items.get(self._key)
         except StoreError:
             return self._known.get(proof)
-        if self._untold and proof in self._known:  # found out while the store was away
-            await self._note(proof, accepted=self._known[proof])
-            return self._known[proof]
         data: Any = None if entry is None else entry.data
         if isinstance(data, dict) and data.get("proof") == proof:
             return bool(data.get("accepted"))
+        if self._untold and proof in self._known:  # found out while the store was away
+            await self._note(proof, accepted=self._known[proof])
+            return self._known[proof]
         return None
 
     async def _note(self, proof: str, *, accepted: bool) -> None:
