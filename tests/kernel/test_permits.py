@@ -40,6 +40,18 @@ async def test_a_waiter_that_is_cancelled_leaves_the_queue(engine: Engine, other
     assert (await _permit(engine).acquire()).held
 
 
+async def test_one_that_is_waited_for_is_not_held_and_cannot_be_given_back(engine: Engine, other: Engine) -> None:
+    mine = await _permit(engine).acquire()
+    theirs = _permit(other, wait=None)
+    waiting = asyncio.ensure_future(theirs.acquire())
+    await settle()
+    assert not theirs.held
+    theirs.release()
+    mine.release()
+    await waiting
+    assert theirs.held
+
+
 async def test_one_that_is_lost_says_so_and_may_be_acquired_again(engine: Engine, clock: ManualClock) -> None:
     mine = await _permit(engine).acquire()
     clock.set(clock.now() + 31.0)

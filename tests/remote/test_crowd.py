@@ -12,7 +12,7 @@ from insession.testing import SankhyaDouble
 from .crowd import SEEDED, check, crowd, settings_of
 
 
-@pytest.mark.requirement("S63", "S18", "S30")
+@pytest.mark.requirement("S18", "S30")
 def test_mixed_calls_of_many_threads(tmp_path: Path) -> None:
     with SankhyaDouble(seed=SEEDED, session_max_requests=25, login_latency=0.02) as double:
         settings = settings_of(double, max_sessions=12, acquire_timeout=40)

@@ -10,6 +10,7 @@ import pytest
 
 from insession import ConfigurationError
 from insession.remote import (
+    Busy,
     OutcomeLost,
     PoolClosed,
     Renewal,
@@ -17,6 +18,7 @@ from insession.remote import (
     SessionLimit,
     SessionPool,
     Ticket,
+    UnknownToken,
     exit_on_sigterm,
 )
 from insession.stores.memory import MemoryStore
@@ -30,7 +32,7 @@ from .waiting import happens, while_time_passes
 
 @pytest.mark.requirement("S2", "S4")
 async def test_closing_during_a_renewal(make: Make, tiny: Tiny) -> None:
-    async with make() as pool:
+    async with make(logout_timeout=0.2) as pool:
         token = await pool.acquire()
         tiny.expire()
         tiny.fail("login", Fault(hold=asyncio.Event()))
@@ -39,6 +41,102 @@ async def test_closing_during_a_renewal(make: Make, tiny: Tiny) -> None:
         await pool.close()
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(answer) for answer in answers} == {PoolClosed}
+
+
+@pytest.mark.requirement("S2")
+@pytest.mark.parametrize("renewal", [False, True])
+async def test_a_login_under_way_at_the_end_is_logged_out(make: Make, tiny: Tiny, *, renewal: bool) -> None:
+    async with make() as pool:
+        token = await pool.acquire() if renewal else None
+        tiny.expire()
+        tiny.fail("login", Fault(hold=(free := asyncio.Event())))
+        logins = tiny.counts["login"]
+        calling = asyncio.ensure_future(pool.acquire() if token is None else pool.invoke(token, find()))
+        await happens(lambda: tiny.counts["login"] > logins)
+        closing = asyncio.ensure_future(pool.close())
+        await asyncio.sleep(0)
+        free.set()
+        await closing
+        await asyncio.wait([calling])
+        assert (tiny.sessions, tiny.counts["logouts_ok"]) == ({}, 1)
+        assert calling.exception() is None or renewal
+
+
+async def test_a_login_that_fails_at_the_end_is_not_tried_again(make: Make, tiny: Tiny) -> None:
+    async with make() as pool:
+        tiny.always["login"] = Fault(say="busy", hold=(free := asyncio.Event()))
+        opening = asyncio.ensure_future(pool.acquire())
+        await happens(lambda: tiny.counts["login"] == 1)
+        closing = asyncio.ensure_future(pool.close())
+        await asyncio.sleep(0)
+        free.set()
+        await closing
+        with pytest.raises(Busy):
+            await opening
+    assert tiny.counts["login"] == 1
+
+
+@pytest.mark.requirement("S56")
+async def test_a_place_is_free_when_a_renewal_is_over_too(make: Make, tiny: Tiny) -> None:
+    async with make(max_sessions=1) as pool:
+        token = await pool.acquire()
+        tiny.expire()
+        tiny.fail("login", Fault(hold=(free := asyncio.Event())))
+        call = asyncio.ensure_future(pool.invoke(token, find()))
+        await happens(lambda: tiny.counts["login"] == 2)
+        await pool.finalize(token)
+        waiting = asyncio.ensure_future(pool.acquire())
+        await happens(lambda: pool.stats()["waiting"] == 1)
+        free.set()
+        with pytest.raises(UnknownToken):
+            await call
+        await waiting
+        assert (tiny.counts["peak_sessions"], tiny.counts["logouts_ok"], len(tiny.sessions)) == (1, 1, 1)
+        found = await pool.engine.find(kind=pool._holding._register.kind.name)
+        assert len(found.sessions) == 1
+
+
+@pytest.mark.requirement("S82")
+async def test_who_attaches_and_no_longer_wants_to_leaves_nothing(make: Make, tiny: Tiny) -> None:
+    async with make(max_sessions=1) as pool, make(max_sessions=1) as other:
+        token = await pool.acquire()
+        blob = await pool.detach(token)
+        attaching = asyncio.ensure_future(other.attach(token, blob))
+        await happens(lambda: other._holding._coming)
+        attaching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attaching
+        assert await other.invoke(await other.acquire(), find()) == "x"
+        assert (tiny.counts["logouts_ok"], tiny.counts["peak_sessions"], len(tiny.sessions)) == (1, 1, 1)
+
+
+@pytest.mark.requirement("S51")
+async def test_whoever_detaches_and_no_longer_wants_to_has_let_go(make: Make, tiny: Tiny) -> None:
+    clock = ManualClock()
+    async with make(clock=clock) as pool:
+        token = await pool.acquire()
+        detaching = asyncio.ensure_future(pool.detach(token, lifetime=60.0))
+        await happens(lambda: pool._holding._coming)
+        detaching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await detaching
+        await happens(lambda: pool.stats()["detached"] == 1)
+        await while_time_passes(clock, happens(lambda: not tiny.sessions), step=5.0)
+
+
+@pytest.mark.requirement("S51", "S64")
+async def test_finalizing_what_is_being_detached(make: Make, tiny: Tiny) -> None:
+    async with make() as pool:
+        token = await pool.acquire()
+        detaching = asyncio.ensure_future(pool.detach(token))
+        await happens(lambda: pool._holding._coming)
+        await pool.finalize(token)
+        with pytest.raises(UnknownToken):
+            await detaching
+        stats = pool.stats()
+        assert (stats["total_finalized"], stats["detached"], stats["active_sessions"]) == (1, 0, 0)
+        detached = await pool.engine.find(kind=pool._holding._register.detached.name)
+        assert (tiny.sessions, tiny.counts["logouts_ok"], detached.sessions) == ({}, 1, [])
 
 
 @pytest.mark.requirement("S45")

@@ -185,6 +185,23 @@ async def test_a_wrong_password_is_tried_once_by_all_pools(make: Make, tiny: Tin
         await pool.acquire()
 
 
+@pytest.mark.requirement("S23", "S32")
+async def test_a_refusal_while_the_store_is_away_is_told_when_it_is_back(
+    make: Make, tiny: Tiny, client: Client, store: MemoryStore
+) -> None:
+    wrong, faulty = Client(client.port, password="guess"), FaultyStore(store)
+    async with make(wrong, store=faulty) as pool, make(wrong) as other:
+        faulty.down = True
+        for _ in range(2):
+            with pytest.raises(CredentialsRefused):
+                await pool.acquire()
+        faulty.down = False
+        for one in (pool, other):
+            with pytest.raises(CredentialsRefused):
+                await one.acquire()
+    assert tiny.counts["login"] == 1
+
+
 async def test_another_account_is_not_latched(make: Make, tiny: Tiny, client: Client) -> None:
     async with make(Client(client.port, password="guess")) as pool:
         with pytest.raises(CredentialsRefused):

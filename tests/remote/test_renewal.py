@@ -252,7 +252,7 @@ async def test_what_rests_on_a_dead_session_is_not_sent_in_a_new_one(pool: Sessi
 async def test_sessions_that_die_at_once_are_not_renewed_for_ever(make: Make, tiny: Tiny) -> None:
     async with make(max_renewals=5) as pool:
         token = await pool.acquire()
-        with pytest.raises(SessionExpired):
+        with pytest.raises(SessionExpired, match=r"session expired .* 6 logins in a minute, each dead at once"):
             for _ in range(20):
                 tiny.expire()
                 await pool.invoke(token, find())

@@ -154,6 +154,28 @@ async def test_what_is_logged_and_what_is_not(
         assert secret not in everything
 
 
+@pytest.mark.requirement("S65", "S66")
+async def test_what_others_raise_is_named_and_not_quoted(
+    make: Make, tiny: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Talks(Client):
+        async def logout(self, ticket: Ticket) -> None:
+            raise RuntimeError(f"cannot end {ticket.ref}")
+
+    caplog.set_level(logging.DEBUG)
+    async with make(Talks(tiny.port), logout_timeout=0.2) as pool:
+        token = await pool.acquire()
+        tiny.fail("find", Fault(say="denied"))
+        await pool.invoke(token, find())
+        await pool.finalize(token)
+        refs = list(tiny.sessions)
+    everything = "\n".join(logging.Formatter().format(record) for record in caplog.records)
+    assert "RuntimeError" in everything
+    assert len(refs) == 2
+    for ref in refs:
+        assert ref not in everything
+
+
 def test_the_logger_s_name_may_be_another(caplog: pytest.LogCaptureFixture) -> None:
     logs.use("elsewhere.session")
     try:

@@ -29,7 +29,7 @@ class Permit(Lock):
     @property
     def held(self) -> bool:
         """Whether it is held, as far as this process knows."""
-        return bool(self.ticket) and self.error is None
+        return self.ticket in self._engine.locks.held and self.error is None
 
     async def acquire(self) -> Self:
         """Wait until it is granted, first come first served. Raises `LockTimeout`."""
@@ -41,10 +41,9 @@ class Permit(Lock):
 
     def release(self) -> None:
         """Give it back; nobody waits for the answer. Of one that is not held nothing happens."""
-        if self.ticket:
-            self._engine.locks.held.pop(self.ticket, None)
+        if self._engine.locks.held.pop(self.ticket, None) is not None:
             self._give_up()
-        self._forget()
+            self._forget()
 
     async def hand_over(self, seconds: float) -> Fence:
         """Let go of it without giving it back: for so long it is there for whoever adopts this fence."""

@@ -118,8 +118,9 @@ class UnknownToken(RemoteError, LookupError):
 class SessionExpired(RemoteError):
     """The session is dead at the service, and was not renewed: renewal is off, or failed."""
 
-    def __init__(self, service: str, *, error: Exception | None = None) -> None:
-        super().__init__(f"session expired at {service}, and was not renewed", error=error)
+    def __init__(self, service: str, why: str = "", *, error: Exception | None = None) -> None:
+        because = f": {why}" if why else ""
+        super().__init__(f"session expired at {service}, and was not renewed{because}", error=error)
         self.service: str = service
 
 

@@ -7,15 +7,16 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from insession.errors import Conflict, LeaseError, SessionEnded, SessionNotFound
+from insession.errors import Conflict, LeaseError, SessionEnded, SessionNotFound, StoreError
 from insession.kernel.operations import Fence
 from insession.kernel.record import State
 from insession.kernel.session import Session
 
 from .blob import Handover, check, opened, sealed
 from .contracts import Authenticator
-from .errors import HandoverRefused
+from .errors import HandoverRefused, UnknownToken
 from .held import Held, SessionState
+from .logs import logger
 from .register import Entry, Register
 
 if TYPE_CHECKING:
@@ -43,11 +44,10 @@ class Handovers:
         """Raise what sealing would raise."""
         check(self._authenticator, key)
 
-    async def detach(self, held: Held, lifetime: float, key: str | bytes | None) -> str:
-        """Write it down as a session of no process, then take it from this one; the blob."""
-        row, ticket, authenticator = held.row, held.ticket, self._authenticator
-        assert row is not None  # noqa: S101 - a session that is held has both
-        assert ticket is not None  # noqa: S101
+    async def seal(self, held: Held, lifetime: float, key: str | bytes | None) -> str:
+        """Write it down as a session of no process; the blob. `leave` then takes it from this one."""
+        ticket, authenticator = held.ticket, self._authenticator
+        assert ticket is not None  # noqa: S101 - a session that is held has one
         service, account, token = authenticator.service, authenticator.account, str(held.token)
         entry = Entry(service, token, "detached", None, ticket, held.generation)
         there = await self._engine.open(kind=self._register.detached.name, owner=account, data=entry, absolute=lifetime)
@@ -61,10 +61,16 @@ class Handovers:
         except BaseException:
             await self._moved(there, "not detached")
             raise
-        mine = await self._register.take(row)
+        if held.over:  # it was finalized meanwhile
+            await self._moved(there, "not detached")
+            raise UnknownToken(held.token)
+        return blob
+
+    async def leave(self, held: Held) -> None:
+        """This process has it no more."""
+        mine = None if held.row is None else await self._register.take(held.row)
         if mine is not None:
             await self._moved(mine, "detached")
-        return blob
 
     async def attach(self, held: Held, blob: object, key: str | bytes | None, cap: Cap, wait: float) -> None:
         """Take over what a blob holds. Raises `HandoverRefused`."""
@@ -73,14 +79,14 @@ class Handovers:
         row = held.row = self._register.row(held.token, handover.generation)
         try:
             held.permit = await cap.adopt(handover.fence, wait)
+            await self._register.put(row, replace(row.entry, status="live", ticket=handover.ticket))
         except BaseException:
             await there.close("not attached")  # and so it is logged out
             raise
+        await self._moved(there, "attached")
         held.ticket, held.generation, held.dies = handover.ticket, handover.generation, handover.dies
         held.move(SessionState.AUTHENTICATING)
         held.move(SessionState.CONNECTED)
-        await self._register.put(row, replace(row.entry, status="live", ticket=handover.ticket))
-        await self._moved(there, "attached")
 
     async def _claimed(self, handover: Handover, token: UUID) -> Session:
         """The session on its way, which nobody else can attach from now on."""
@@ -114,8 +120,11 @@ class Handovers:
 
     async def _moved(self, session: Session, reason: str) -> None:
         """This record is not what logs it out any more."""
+        token = session.data.token
         try:
             await session.update(lambda entry: replace(entry, ticket=None, tag=None, status="moved"))
             await session.close(reason)
         except (SessionNotFound, SessionEnded):
             pass  # it was ended meanwhile; a second log-out harms nobody
+        except StoreError as error:
+            logger().warning("session %s may be logged out under its next user, who renews it then: %s", token, error)

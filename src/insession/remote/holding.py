@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
@@ -12,13 +13,12 @@ from msgspec.structs import replace
 from insession.kernel.clock import Clock
 from insession.kernel.commands import NODE_LOST
 from insession.kernel.engine import Engine
-from insession.kernel.permits import Permit
 from insession.kernel.tasks import Tasks
 
 from .cap import Cap
 from .contracts import Authenticator
 from .deadlines import Until
-from .errors import PoolClosed, UnknownToken
+from .errors import HandoverRefused, PoolClosed, UnknownToken
 from .held import Held, SessionState, Watch
 from .latch import Latch
 from .logins import Logins
@@ -27,6 +27,11 @@ from .options import Options
 from .register import Register, Row
 from .renewing import Hook, Renewing
 from .sharing import Sharing
+
+if TYPE_CHECKING:
+    from .handing import Handovers
+
+T = TypeVar("T")
 
 _REMEMBERED: Final = 10_000
 _LONG: Final = 60.0
@@ -66,7 +71,8 @@ class Holding:
         self.finalized: dict[UUID, None] = {}
         """The last tokens that were finalized, so that a second time is none."""
         self._counts = dict.fromkeys(("created", "finalized", "lost", "detached", "attached"), 0)
-        self._opening: set[asyncio.Task[None]] = set()
+        self._coming: set[asyncio.Task[Any]] = set()
+        """What brings sessions here, or takes them away: logins, attaching, detaching."""
         self._closed = False
 
     def start(self) -> None:
@@ -79,15 +85,25 @@ class Holding:
         """Log everything out, within the time for that; what is not done stays owed."""
         self._closed = True
         self.sharing.close()
-        for task in list(self._opening):
-            task.cancel()
-        await asyncio.gather(*self._opening, return_exceptions=True)
-        await self.renewing.close()
-        with Until(self._clock, self._clock.now() + self._options.logout_timeout + _CLOSING):
+        begun, time = self._clock.now(), self._options.logout_timeout
+        await self._end_logins(begun + time / 2)
+        with Until(self._clock, begun + time + _CLOSING):
             await asyncio.gather(*[self.end(held, "closed") for held in list(self.held.values())])
             await self._register.settled()
         self._register.stop()
         await self._tasks.close()
+
+    async def _end_logins(self, until: float) -> None:
+        """Cancel what is under way, but wait for logins: the service may have given a session that nobody knows yet."""
+        self._logins.close()
+        if tasks := self._coming | self.renewing.tasks:
+            for task in tasks - self._logins.under_way:
+                task.cancel()
+            with Until(self._clock, until):
+                await asyncio.wait(tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def acquire(self, *, shared: bool) -> Held:
         """See `SessionPool.acquire`."""
@@ -97,12 +113,34 @@ class Holding:
             self.sharing.add(held)
         return held
 
-    def fresh(self, token: UUID) -> Held:
-        """A session that is about to come from elsewhere."""
+    async def attach(self, handovers: Handovers, token: UUID, blob: object, key: str | bytes | None) -> None:
+        """See `SessionPool.attach`."""
+        if token in self.held:
+            raise HandoverRefused("used", "a session of this token is held here")
         held = Held(token, self._watched, shared=False)
         held.kept = True
         held.resumed(self._clock.now())
-        return held
+
+        async def attached() -> None:
+            await handovers.attach(held, blob, key, self.cap, self._options.acquire_timeout)
+            self.add(held, "attached")
+
+        await self._finished(attached(), held)
+
+    async def detach(self, handovers: Handovers, token: UUID, lifetime: float, key: str | bytes | None) -> str:
+        """See `SessionPool.detach`."""
+        held = self.find(token)
+        handovers.check(key)
+
+        async def detached() -> str:
+            blob = await handovers.seal(held, lifetime, key)
+            self.drop(held, "detached")
+            await handovers.leave(held)
+            return blob
+
+        async with held.turn:
+            await self.renewing.ready(held)
+            return await self._finished(detached())
 
     def find(self, token: UUID) -> Held:
         """The session of a token. Raises `UnknownToken`."""
@@ -138,17 +176,27 @@ class Holding:
             if held.permit is not None:
                 held.permit.release()
             raise PoolClosed
-        task = asyncio.get_running_loop().create_task(self._begin(held))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        await self._finished(self._begin(held), held)
+        return held
+
+    async def _finished(self, work: Coroutine[Any, Any, T], brought: Held | None = None) -> T:
+        """Do it to its end, although whoever asked may be cancelled; what it ``brought`` is then logged out."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._coming.add(task)
+        task.add_done_callback(self._over)
         try:
-            await asyncio.shield(task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise PoolClosed from None
-            task.add_done_callback(partial(self._unwanted, held))
+            if brought is not None:
+                task.add_done_callback(partial(self._unwanted, brought))
             raise
-        return held
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._coming.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked has it, or has gone
 
     async def _begin(self, held: Held) -> None:
         """Log in. The service may give a session even where whoever wanted it has gone."""
@@ -170,9 +218,9 @@ class Holding:
         self.add(held, "created")
         await self._register.put(row, replace(row.entry, ticket=ticket, tag=None, status="live", generation=1))
 
-    def _unwanted(self, held: Held, begun: asyncio.Task[None]) -> None:
+    def _unwanted(self, held: Held, _: asyncio.Task[Any]) -> None:
         """Whoever wanted it has gone."""
-        if not begun.cancelled() and begun.exception() is None and held.token in self.held:
+        if self.held.get(held.token) is held:
             self._tasks.spawn(self.end(held, "cancelled"))
 
     def add(self, held: Held, count: str) -> None:
@@ -201,20 +249,30 @@ class Holding:
         await asyncio.shield(task)
 
     async def _log_out(self, held: Held, reason: str) -> None:
-        row, wait = held.row, self._options.logout_timeout
-        owed = None if row is None else await self._register.end(row, reason, wait)
-        if owed is not None:
-            logger().warning("session %s is not logged out yet; that is owed", held.token)
-        if held.permit is not None and owed is not None:
-            self._tasks.spawn(self._release(held.permit, owed))
+        owed = await self._end_record(held, reason)
+        if owed is not None or held.renewing is not None:
+            self._tasks.spawn(self._release(held, owed, reason=reason))
         elif held.permit is not None:
             held.permit.release()
 
-    async def _release(self, permit: Permit, owed: str) -> None:
-        """Free a place when the service has one session less."""
-        while not await self._engine.finish(owed, wait=_LONG):
-            pass
-        permit.release()
+    async def _end_record(self, held: Held, reason: str) -> str | None:
+        owed = None if held.row is None else await self._register.end(held.row, reason, self._options.logout_timeout)
+        if owed is not None:
+            logger().warning("session %s is not logged out yet; that is owed", held.token)
+        return owed
+
+    async def _release(self, held: Held, *owed: str | None, reason: str) -> None:
+        """Free a place when the service has one session less, also where a renewal has just begun another."""
+        if held.renewing is not None:
+            await asyncio.wait([held.renewing])
+            if held.row is not None and held.row.written:
+                owed = (*owed, await self._end_record(held, reason))
+        if held.permit is None:
+            return
+        for one in owed:
+            while one is not None and not await self._engine.finish(one, wait=_LONG):
+                pass
+        held.permit.release()
 
     def _ended(self, row: Row, session_id: str, reason: str | None) -> None:
         """Somebody else has ended the record of a session, and logs it out."""
@@ -227,8 +285,7 @@ class Holding:
             return
         logger().warning("session %s was ended by somebody else: %s", held.token, reason)
         self.drop(held, "lost")
-        if held.permit is not None:
-            self._tasks.spawn(self._release(held.permit, session_id))
+        self._tasks.spawn(self._release(held, session_id, reason="ended"))
 
     async def _end_spares(self) -> None:
         while True:

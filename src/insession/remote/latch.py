@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio.to_thread
 
-from insession.errors import LockTimeout, StoreError
+from insession.errors import StoreError
 from insession.kernel.clock import Clock
 from insession.kernel.engine import Engine
-from insession.kernel.permits import Permit
 
+from .alone import alone
 from .contracts import Authenticator, Ticket
-from .errors import Busy, CredentialsRefused
+from .errors import CredentialsRefused
 from .logs import logger
 
 N, R, P = 1 << 14, 8, 1
@@ -50,11 +49,13 @@ class Latch:
         self._authenticator = authenticator
         self._clock = clock
         self._wait = wait
-        self._alone = asyncio.Lock()
+        self._here = asyncio.Lock()
         self._digest: bytes | None = None
         self._proof = ""
         self._known: dict[str, bool] = {}
         """What this process has seen of them, for when the store is away."""
+        self._untold = False
+        """Whether the store does not have that yet."""
 
     async def guarded(self, log_in: Callable[[], Awaitable[Ticket]]) -> Ticket:
         """Log in, unless the credentials are known to be refused. Raises `CredentialsRefused`."""
@@ -62,7 +63,7 @@ class Latch:
         known = await self._look(proof)
         if known is not None:
             return await self._try(log_in, proof, known=known)
-        async with self._one():
+        async with self._here, alone(self._engine, self._key, ttl=_TTL, wait=self._wait):
             return await self._try(log_in, proof, known=await self._look(proof))
 
     async def reset(self) -> None:
@@ -101,27 +102,16 @@ class Latch:
         data: Any = None if entry is None else entry.data
         if isinstance(data, dict) and data.get("proof") == proof:
             return bool(data.get("accepted"))
+        if self._untold and proof in self._known:  # found out while the store was away
+            await self._note(proof, accepted=self._known[proof])
+            return self._known[proof]
         return None
 
     async def _note(self, proof: str, *, accepted: bool) -> None:
         self._known = {proof: accepted}
         try:
             await self._engine.items.put(self._key, {"proof": proof, "accepted": accepted})
+            self._untold = False
         except StoreError as error:
+            self._untold = True
             logger().warning("other processes could not be told of the credentials: %s", error)
-
-    @asynccontextmanager
-    async def _one(self) -> AsyncIterator[None]:
-        """One at a time in all processes; in this one alone where the store is away."""
-        async with self._alone:
-            permit = Permit(self._engine, self._key, ttl=_TTL, wait=self._wait)
-            try:
-                await permit.acquire()
-            except LockTimeout:
-                raise Busy("another process is trying the same credentials; try again") from None
-            except StoreError:
-                pass
-            try:
-                yield
-            finally:
-                permit.release()

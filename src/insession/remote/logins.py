@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from insession.kernel.clock import Clock
 
 from .contracts import Authenticator, Ticket
 from .deadlines import Until
-from .errors import Busy, CredentialsRefused, NotSent, OutcomeLost, Report, ServiceFull, SessionLimit
+from .errors import Busy, CredentialsRefused, NotSent, OutcomeLost, PoolClosed, Report, ServiceFull, SessionLimit
 from .latch import Latch
 from .logs import logger
 from .options import Options
@@ -35,6 +36,13 @@ class Logins:
         self._places = asyncio.Semaphore(options.login_limit)
         self.done: int = 0
         """Logins that the service accepted."""
+        self.under_way: set[asyncio.Task[Any]] = set()
+        """Tasks whose login the service has, or has answered: cancelled, they would leave a session there."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin no further login."""
+        self._closed = True
 
     async def log_in(self, row: Row) -> Ticket:
         """Log in, within ``acquire_timeout``; the intent is in the register before the service hears of it.
@@ -62,13 +70,28 @@ class Logins:
                 await self._pause(report, begun, tries, lost)
 
     async def _once(self, tag: str, begun: float) -> Ticket:
-        with Until(self._clock, begun + self._options.acquire_timeout) as limit:
+        if self._closed:
+            raise PoolClosed
+        with self._marked(), Until(self._clock, begun + self._options.acquire_timeout) as limit:
             ticket = await self._authenticator.login(tag)
         if limit.over:
             raise OutcomeLost(f"the login at {self._authenticator.service} took too long")
         self.done += 1
         logger().info("logged in at %s", self._authenticator.service)
         return ticket
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """This task is ``under_way``; where the login succeeded, to its end."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in it
+        self.under_way.add(task)
+        try:
+            yield
+        except BaseException:
+            self.under_way.discard(task)
+            raise
+        task.add_done_callback(self.under_way.discard)
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:
@@ -84,7 +107,8 @@ class Logins:
         options, now = self._options, self._clock.now()
         full = isinstance(report, ServiceFull)
         pause = options.jittered(tries)
-        if now + pause >= begun + options.acquire_timeout or lost > 1 or (tries > options.max_retries and not full):
+        late = self._closed or now + pause >= begun + options.acquire_timeout
+        if late or lost > 1 or (tries > options.max_retries and not full):
             if full:
                 raise SessionLimit(
                     self._authenticator.service, now - begun, service_full=True, error=report.error

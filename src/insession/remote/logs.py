@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from insession.errors import InsessionError
+
 NAME: Final = "insession.remote"
 _current: list[logging.Logger] = [logging.getLogger(NAME)]
 
@@ -17,3 +19,8 @@ def logger() -> logging.Logger:
 def use(name: str) -> None:
     """Let records go to another logger from now on."""
     _current[0] = logging.getLogger(name)
+
+
+def said(error: BaseException) -> str:
+    """An error for a record: those of others are named only, for nobody knows what they quote."""
+    return str(error) if isinstance(error, InsessionError) else type(error).__name__

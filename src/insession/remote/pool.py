@@ -25,7 +25,7 @@ from insession.kernel.ids import check_seconds, check_text
 from insession.kernel.urls import unknown
 
 from .contracts import Authenticator, Call, Transport, Verify
-from .errors import HandoverRefused, PoolClosed, RemoteError, UnknownToken, own
+from .errors import PoolClosed, RemoteError, UnknownToken, own
 from .handing import Handovers
 from .held import SessionState, Watch
 from .holding import Holding
@@ -142,7 +142,7 @@ class SessionPool(Generic[Q, A]):
 
         Calls that are under way fail. A second call waits for the first.
         """
-        if self._pid is not None and self._pid != os.getpid():
+        if self._pid != os.getpid():
             return
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
@@ -224,29 +224,22 @@ class SessionPool(Generic[Q, A]):
 
         It is sealed with ``key``, or with what is derived from the credentials; the session's place under
         ``max_sessions`` goes along. Whoever has the same key, service, account and store attaches it within
-        ``lifetime`` seconds, or it is logged out. Here the token is unknown from now on.
+        ``lifetime`` seconds, or it is logged out. Here the token is unknown from now on, also if this is cancelled
+        when it is under way.
         """
         check_seconds(lifetime, "lifetime", least=0.001)
         with self._told():
             self._check()
-            held = self._holding.find(token)
-            self._handovers.check(key)
-            async with held.turn:
-                await self._holding.renewing.ready(held)
-                blob = await self._handovers.detach(held, lifetime, key)
-                self._holding.drop(held, "detached")
-            return blob
+            return await self._holding.detach(self._handovers, token, lifetime, key)
 
     async def attach(self, token: UUID, blob: str, *, key: str | bytes | None = None) -> None:
-        """Go on with a session that another pool has detached. Raises `HandoverRefused`, `SessionLimit`."""
+        """Go on with a session that another pool has detached. Raises `HandoverRefused`, `SessionLimit`.
+
+        Cancelled when it is under way, it logs the session out.
+        """
         with self._told():
             self._check()
-            holding = self._holding
-            if token in holding.held:
-                raise HandoverRefused("used", "a session of this token is held here")
-            held = holding.fresh(token)
-            await self._handovers.attach(held, blob, key, holding.cap, self.options.acquire_timeout)
-            holding.add(held, "attached")
+            await self._holding.attach(self._handovers, token, blob, key)
 
     async def retry_credentials(self) -> None:
         """Ask the service again, although it refused these credentials: they are right by now, unchanged."""
@@ -271,8 +264,6 @@ class SessionPool(Generic[Q, A]):
         return {**self._holding.stats(), "retries": self._sending.retries}
 
     async def _close(self) -> None:
-        if self._pid is None:
-            return
         self._closed = True
         try:
             await self._holding.close()

@@ -22,7 +22,7 @@ from insession.kernel.tasks import Tasks
 from .contracts import Authenticator, FindsLost, Ticket
 from .deadlines import Until
 from .errors import OutcomeLost
-from .logs import logger
+from .logs import logger, said
 
 if TYPE_CHECKING:
     from insession.kernel.engine import Engine
@@ -56,6 +56,11 @@ class Row:
         self.dirty: bool = True
         """Whether the store has something else than ``entry``."""
         self.writing: asyncio.Lock = asyncio.Lock()
+
+    @property
+    def written(self) -> bool:
+        """Whether there is a record, or will be."""
+        return self.session is not None or self.dirty
 
 
 class Register:
@@ -236,8 +241,12 @@ class Register:
 
     async def _bounded(self, ticket: Ticket) -> None:
         clock = self._engine.clock
-        with Until(clock, clock.now() + self._timeout) as limit:
-            await self._authenticator.logout(ticket)
+        try:
+            with Until(clock, clock.now() + self._timeout) as limit:
+                await self._authenticator.logout(ticket)
+        except Exception as error:  # noqa: BLE001 - whatever an authenticator raises
+            # The engine logs it with all that it says.
+            raise OutcomeLost(f"a log-out at {self._authenticator.service} failed: {said(error)}") from None
         if limit.over:
             raise OutcomeLost(f"the log-out at {self._authenticator.service} took more than {self._timeout:g}s")
         self.logouts += 1
@@ -248,4 +257,4 @@ class Register:
             try:
                 await self._bounded(entry.ticket)
             except Exception as error:  # noqa: BLE001 - whatever an authenticator raises
-                logger().warning("session %s could not be logged out: %s", entry.token, error)
+                logger().warning("session %s could not be logged out: %s", entry.token, said(error))

@@ -18,7 +18,7 @@ from .deadlines import Until
 from .errors import CredentialsRefused, PoolClosed, Report, SessionExpired, SessionGone, SessionLimit, UnknownToken
 from .held import Held, SessionState
 from .logins import Logins
-from .logs import logger
+from .logs import logger, said
 from .options import Options
 from .register import Register
 
@@ -55,13 +55,13 @@ class Renewing:
         self._options = options
         self._clock = clock
         self._hook = hook
-        self._tasks: set[asyncio.Task[InsessionError | None]] = set()
+        self.tasks: set[asyncio.Task[InsessionError | None]] = set()
+        """Renewals under way."""
         self.done: int = 0
 
     async def ready(self, held: Held) -> None:
         """See `insession.remote.sending.Renews`."""
-        if held.over:
-            raise UnknownToken(held.token)
+        _check(held)
         if held.renewing is not None or held.stale:
             await self._renewed(held, alive=False)
         elif held.worn(self._clock.now(), self._options.idle):
@@ -71,32 +71,26 @@ class Renewing:
 
     async def renew(self, held: Held, generation: int, report: Report) -> None:
         """See `insession.remote.sending.Renews`."""
-        if held.over:
-            raise UnknownToken(held.token)
+        _check(held)
         if held.generation != generation and not held.stale:
             held.rest()
             return
         if not self._options.auto_renew:
             held.fail()
-            raise SessionExpired(self._authenticator.service, error=report.error) from report
+            raise SessionExpired(
+                self._authenticator.service, "automatic renewal is off", error=report.error
+            ) from report
         await self._renewed(held, alive=not isinstance(report, SessionGone))
-
-    async def close(self) -> None:
-        """Cancel what is under way; its sessions are in the register."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
     async def _renewed(self, held: Held, *, alive: bool) -> None:
         """Renew it, or wait for who does. Whoever waits may be cancelled; the renewal goes on."""
         if not self._options.auto_renew:
-            raise SessionExpired(self._authenticator.service)
+            raise SessionExpired(self._authenticator.service, "automatic renewal is off")
         task = held.renewing
         if task is None:
             task = held.renewing = asyncio.get_running_loop().create_task(self._renew(held, alive=alive))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         try:
             failure = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -105,8 +99,7 @@ class Renewing:
             raise
         if failure is not None:
             raise failure
-        if held.over:
-            raise UnknownToken(held.token)
+        _check(held)
 
     async def _renew(self, held: Held, *, alive: bool) -> InsessionError | None:
         """What went wrong, for all who wait; None: it is renewed."""
@@ -124,7 +117,7 @@ class Renewing:
             if not isinstance(error, CredentialsRefused):  # those are not asked for again anyway
                 held.not_before = self._clock.now() + self._options.jittered(held.failures)
             held.fail()
-            logger().warning("session %s could not be renewed: %s", held.token, error)
+            logger().warning("session %s could not be renewed: %s", held.token, said(error))
             if not isinstance(error, Exception):
                 raise
             return self._told(error)
@@ -133,9 +126,9 @@ class Renewing:
         return None
 
     def _told(self, error: Exception) -> InsessionError:
-        if isinstance(error, CredentialsRefused | SessionLimit | SessionExpired):
+        if isinstance(error, CredentialsRefused | SessionLimit | SessionExpired | UnknownToken):
             return error
-        expired = SessionExpired(self._authenticator.service, error=getattr(error, "error", None) or error)
+        expired = SessionExpired(self._authenticator.service, said(error), error=getattr(error, "error", None) or error)
         expired.__cause__ = error
         return expired
 
@@ -144,13 +137,15 @@ class Renewing:
         row, old, generation = held.row, held.ticket, held.generation
         assert row is not None  # noqa: S101 - a session that was opened has a place in the register
         await self._cap.keep(held.permit, self._options.acquire_timeout)
+        _check(held)
         if alive and old is not None:
             await self._say_goodbye(held, old)
+        row.entry = replace(row.entry, ticket=None)  # it is dead, or that it is to be logged out is written elsewhere
         ticket = await self._logins.log_in(row)
         if held.over:
-            # It was finalized meanwhile: nobody holds the new one.
-            await self._register.owe(replace(row.entry, ticket=ticket, tag=None, status="ending"), "finalized")
-            return
+            # It was finalized meanwhile; whoever did that waits for us, and logs out what is in the register.
+            await self._register.put(row, replace(row.entry, ticket=ticket, tag=None, status="ending"))
+            raise UnknownToken(held.token)
         held.begin(ticket, self._clock.now())
         self.done += 1
         held.move(SessionState.CONNECTED)
@@ -170,7 +165,7 @@ class Renewing:
         if len(lives) > self._options.max_renewals:
             raise SessionExpired(
                 self._authenticator.service,
-                error=SessionLimit(self._authenticator.service, MINUTE, service_full=True),
+                f"{len(lives)} logins in a minute, each dead at once; somebody else may be using this account",
             )
         pause = max(0.0, held.not_before - now)
         if len(lives) > PATIENCE:
@@ -185,7 +180,7 @@ class Renewing:
             with Until(self._clock, self._clock.now() + min(GOODBYE, self._options.logout_timeout)) as limit:
                 await self._authenticator.logout(ticket)
         except Exception as error:  # noqa: BLE001 - whatever an authenticator raises
-            logger().info("the old session of %s could not be logged out: %s", held.token, error)
+            logger().info("the old session of %s could not be logged out: %s", held.token, said(error))
         else:
             if not limit.over:
                 return
@@ -198,3 +193,9 @@ class Renewing:
                 self._hook(Renewal(token, old, new))
             except Exception:  # noqa: BLE001 - whatever a user's hook raises
                 logger().exception("the renewal hook failed")
+
+
+def _check(held: Held) -> None:
+    """Raise if it was finalized, before or meanwhile."""
+    if held.over:
+        raise UnknownToken(held.token)

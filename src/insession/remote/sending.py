@@ -146,7 +146,7 @@ class Sending(Generic[Q, A]):
             raise
         except SessionGone as report:
             held.fail()
-            raise SessionExpired(self._service, error=report.error) from report
+            raise SessionExpired(self._service, "it died again right after its renewal", error=report.error) from report
 
     async def _send(self, flight: Flight[Q], held: Held) -> A:
         """Send it once. After `SessionGone` and `Denied` the session is left to whoever renews it."""

@@ -108,7 +108,8 @@ class Sharing:
             raise
         finally:
             self._opening -= 1
-        self._members.add(held)
+        if not held.over:  # somebody may have ended it by now
+            self._members.add(held)
         return held
 
     async def _turn(self, due: float) -> Held | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,9 @@ import pytest
 
 from insession.remote.errors import NotSent, OutcomeLost
 from insession.remote.sankhya import SankhyaSettings
+from insession.remote.sankhya.errors import ServiceRequestResponseTooLargeException
 from insession.remote.sankhya.wire import Wire
+from tests.remote.waiting import happens
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ANSWER = b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -62,6 +65,51 @@ async def test_an_answer_before_the_end_of_a_request_is_read() -> None:
 
     async with served(serve) as (wire, url):
         assert (await wire.send("X.y", "POST", url, content=b"x" * 1_000, headers={})).status == 413
+
+
+@pytest.mark.requirement("S40")
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (gzip.compress(b"ok"), b"ok"),
+        (gzip.compress(bytes(50_000_000)), ServiceRequestResponseTooLargeException),
+        (gzip.compress(b"ok" * 1_000)[:-9], OutcomeLost),
+        (b"not packed", OutcomeLost),
+        (b"", b""),
+    ],
+)
+async def test_a_packed_answer_is_unpacked_within_bounds(body: bytes, outcome: bytes | type[Exception]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with served(serve) as (wire, url):
+        wire.most = 1_000_000
+        if isinstance(outcome, bytes):
+            assert (await wire.send("X.y", "GET", url, headers={})).content == outcome
+        else:
+            with pytest.raises(outcome):
+                await wire.send("X.y", "GET", url, headers={})
+
+
+async def test_a_connection_is_used_again_until_the_service_closes_it() -> None:
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            connections[-1] += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async with served(serve) as (wire, url):
+        for number in range(4):
+            assert (await wire.send("X.y", "GET", url, headers={})).content == b"ok"
+            if number == 1:
+                await happens(wire._idle[0].has_expired)
+    assert connections == [2, 2]
 
 
 async def test_redirects_are_not_followed() -> None:

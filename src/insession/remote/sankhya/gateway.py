@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -21,10 +19,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from insession.errors import LockTimeout, StoreError
+from insession.errors import StoreError
 from insession.kernel.engine import Engine
+from insession.remote.alone import alone
 from insession.remote.contracts import Call, Ticket
-from insession.remote.errors import Busy, CredentialsRefused, OutcomeLost, Report, SessionGone
+from insession.remote.errors import CredentialsRefused, OutcomeLost, Report, SessionGone
 from insession.remote.logs import logger
 
 from .dialect import HTTP_OK, JSON, UNAUTHORIZED, gone, judged
@@ -32,7 +31,6 @@ from .errors import (
     SankhyaException,
     SankhyaInputError,
     ServiceRequestInvalidCredentialsException,
-    ServiceRequestUnavailableException,
 )
 from .login import digest
 from .request import ServiceRequest, ServiceResponse
@@ -80,7 +78,7 @@ class Gateway:
         self._token = settings.token.get_secret_value()
         self._key = f"sankhya.gateway/{digest(wire.address, self._client).hex()[:32]}"
         self._cipher = AESGCM(HKDF(SHA256(), 32, None, self._key.encode()).derive(self._secret.encode()))
-        self._alone = asyncio.Lock()
+        self._here = asyncio.Lock()
         self._grant: Grant | None = None
 
     @property
@@ -103,17 +101,22 @@ class Gateway:
 
     async def renewed(self) -> str:
         """A bearer that may be used: the current one, what another process has left, or a new one."""
-        async with self._alone:
+        assert self.engine is not None  # noqa: S101
+        async with self._here:
             bearer = self.current()
             if bearer is not None:
                 return bearer
-            async with self._lock():
-                left = await self._left()
-                spoilt = None if self._grant is None else self._grant.access
-                if left is None or left.access == spoilt or self._usable(left) is None:
-                    left = await self._new(left)
-            self._grant = left
+            async with alone(self.engine, self._key, ttl=_LOCK_TTL, wait=_LOCK_TTL):
+                self._grant = left = await self._found()
             return left.access
+
+    async def _found(self) -> Grant:
+        """What another process has left, else a new one."""
+        left = await self._left()
+        spoilt = None if self._grant is None else self._grant.access
+        if left is None or left.access == spoilt or self._usable(left) is None:
+            left = await self._new(left)
+        return left
 
     def _usable(self, grant: Grant | None) -> str | None:
         return grant.access if grant is not None and self._now() < grant.until else None
@@ -165,25 +168,6 @@ class Gateway:
             logger().warning("a bearer could not be shared with other processes: %s", error)
             return False
         return True
-
-    @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
-        """One at a time in all processes; in this one alone where the store is away. Raises `Busy`."""
-        assert self.engine is not None  # noqa: S101
-        lock = self.engine.lock(self._key, ttl=_LOCK_TTL, wait=_LOCK_TTL, cancel=False)
-        try:
-            await lock.__aenter__()
-        except LockTimeout:
-            busy = ServiceRequestUnavailableException("another process does not get done with renewing the bearer")
-            raise Busy(str(busy), error=busy) from None
-        except StoreError as error:
-            logger().warning("the gateway's bearer is renewed without the other processes: %s", error)
-            yield
-            return
-        try:
-            yield
-        finally:
-            await lock.__aexit__(None, None, None)
 
 
 class GatewayAuthenticator:

@@ -68,12 +68,6 @@ def _refused(error: Any) -> Exception:
     return ours.ServiceRequestInvalidCredentialsException(str(error))
 
 
-def _expired(error: Any) -> Exception:
-    cause = error.error
-    because = f": {cause}" if cause is not None else ""
-    return ours.ServiceRequestSessionExpiredException(f"{error}{because}")
-
-
 def _unknown(error: Any) -> Exception:
     made = ours.ServiceRequestOutcomeUnknownException(str(error), service=error.call, token=error.token)
     made.request, made.at = error.request, error.at
@@ -89,7 +83,7 @@ def _handover(error: Any) -> Exception:
 _MAKE: Final[Mapping[type, Callable[[Any], Exception]]] = {
     pool.PoolClosed: lambda error: ours.SankhyaClosed(str(error)),
     pool.UnknownToken: lambda error: ours.SankhyaUnknownToken(str(error), token=error.token),
-    pool.SessionExpired: _expired,
+    pool.SessionExpired: lambda error: ours.ServiceRequestSessionExpiredException(str(error)),
     pool.SessionLimit: lambda error: ours.ServiceRequestTooManySessionsException(str(error)),
     pool.OutcomeUnknown: _unknown,
     pool.NotDone: lambda error: ours.ServiceRequestNotDoneException(str(error), service=error.call),

@@ -1,8 +1,8 @@
 """HTTP to the service: connections that are kept open, and what their failures mean.
 
-They are httpx2's transports, without the client above them, which keeps cookies: many sessions share the wire, and each
-request carries the cookie of its own. The loggers below would tell session ids, in URLs and headers: of our requests
-they say nothing.
+They are those of httpcore2, by which httpx2 speaks HTTP, without the client above them, which keeps cookies: many
+sessions share the wire, and each request carries the cookie of its own. The loggers below would tell session ids, in
+URLs and headers: of our requests they say nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import logging
 import ssl
+import zlib
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Self
@@ -35,19 +36,15 @@ USER_AGENT: Final = "insession-sankhya/1"
 MOST_CONNECTIONS: Final = 100
 IDLE: Final = 5.0
 """Seconds that an unused connection is kept: less than any server's, which would close it under a request."""
-_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-_LOGGERS: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.http2", "httpcore2.proxy")
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip"}
+_LOGGERS: Final = ("httpcore2.connection", "httpcore2.http11")
 _quiet: Final[ContextVar[bool]] = ContextVar("insession.remote.sankhya.wire", default=False)
 """A request of ours is under way in this task."""
 _SECRET: Final = ("MobileLoginSP.", "SessionManagerSP.", "authenticate", "refresh")
 """Beginnings of services whose answers hold session ids or tokens."""
-_NOT_SENT: Final = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-)
+_NOT_SENT: Final = (httpcore2.ConnectError, httpcore2.ConnectTimeout, httpcore2.LocalProtocolError)
+_LOST: Final = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, zlib.error)
+_ZLIB_OR_GZIP: Final = 32 + zlib.MAX_WBITS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,12 +71,12 @@ class Wire:
     def __init__(self, settings: SankhyaSettings) -> None:
         self.address: str = settings.address
         self.most: int = settings.max_response_bytes
-        self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), settings.timeout)}
+        self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write"), settings.timeout)}
         self._ca_file = settings.ca_file
         self._trust: ssl.SSLContext | None = None
-        self._idle: list[httpx2.AsyncHTTPTransport] = []
-        """One connection each, the last used last: a transport looks at all of its own for every request."""
-        self._open: set[httpx2.AsyncHTTPTransport] = set()
+        self._idle: list[httpcore2.AsyncHTTPConnection] = []
+        """The last used last. A pool of httpcore2's looks at all of its connections for every request."""
+        self._open: set[httpcore2.AsyncHTTPConnection] = set()
 
     async def __aenter__(self) -> Self:
         # Certificates are read from disk.
@@ -109,40 +106,60 @@ class Wire:
         if self._trust is None or len(self._open) - len(self._idle) >= MOST_CONNECTIONS:
             problem = "it is closed" if self._trust is None else "too many requests are under way"
             raise NotSent(f"the connection to the service: {problem}", error=_inaccessible(service, problem))
-        transport = self._idle.pop() if self._idle else self._made(self._trust)
+        parsed = _parsed(url)
+        connection = await self._connection(self._trust, parsed.origin)
         quiet = _quiet.set(True)
         try:
-            response = await transport.handle_async_request(
-                httpx2.Request(
-                    method, _parsed(url), headers=_HEADERS | headers, content=content, extensions=self._extensions
-                )
-            )
-            try:
-                body = await self._read(service, response)
-            finally:
-                await response.aclose()
+            async with connection.stream(
+                method, parsed, headers=_raw(_HEADERS | headers), content=content, extensions=self._extensions
+            ) as response:
+                said = httpx2.Headers(response.headers)
+                body = await self._read(service, said, response)
         except _NOT_SENT as error:
             raise self._not_sent(service, error) from None
-        except httpx2.HTTPError as error:
+        except _LOST as error:
             lost = _inaccessible(service, f"the answer of {self.address} was lost ({type(error).__name__})")
             raise OutcomeLost(str(lost), error=lost) from None
         finally:
             _quiet.reset(quiet)
-            self._idle.append(transport)
-        return Answer(response.status_code, body, response.headers)
+            self._done_with(connection)
+        return Answer(response.status, body, said)
 
-    async def _read(self, service: str, response: httpx2.Response) -> bytes:
-        if int(response.headers.get("Content-Length") or 0) <= self.most and "Content-Encoding" not in response.headers:
-            if "Content-Length" in response.headers:
-                return await response.aread()
-        elif "Content-Encoding" not in response.headers:
+    async def _connection(self, trust: ssl.SSLContext, origin: httpcore2.Origin) -> httpcore2.AsyncHTTPConnection:
+        """One that is open still, else a new one, which opens itself."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired():
+                return connection
+            self._open.discard(connection)
+            await connection.aclose()
+        # Nobody stands between but whom the settings name: no proxies of the environment.
+        made = httpcore2.AsyncHTTPConnection(
+            origin, ssl_context=trust, keepalive_expiry=IDLE, network_backend=OnePieceBackend()
+        )
+        self._open.add(made)
+        return made
+
+    def _done_with(self, connection: httpcore2.AsyncHTTPConnection) -> None:
+        if connection in self._open and connection.is_available():
+            self._idle.append(connection)
+        else:
+            self._open.discard(connection)
+
+    async def _read(self, service: str, headers: httpx2.Headers, response: httpcore2.Response) -> bytes:
+        """The whole body, unpacked; no more of either is kept than is allowed."""
+        if int(headers.get("Content-Length") or 0) > self.most:
             raise self._too_large(service, b"")
+        packed = headers.get("Content-Encoding", "identity").lower() != "identity"
+        unpack = zlib.decompressobj(_ZLIB_OR_GZIP) if packed else None
         parts, size = [], 0
-        async for part in response.aiter_bytes():
-            parts.append(part)
-            size += len(part)
+        async for part in response.aiter_stream():
+            parts.append(part if unpack is None else unpack.decompress(part, self.most + 1 - size))
+            size += len(parts[-1])
             if size > self.most:
                 raise self._too_large(service, parts[0])
+        if parts and unpack is not None and not unpack.eof:
+            raise zlib.error
         return b"".join(parts)
 
     def _too_large(self, service: str, beginning: bytes) -> Exception:
@@ -156,11 +173,6 @@ class Wire:
         # A certificate that is refused now will be refused again.
         return failure if _refused_certificate(error) else NotSent(str(failure), error=failure)
 
-    def _made(self, trust: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
-        made = _OneConnection(trust)
-        self._open.add(made)
-        return made
-
     def _trusted(self) -> ssl.SSLContext:
         if self._ca_file is None:
             return httpx2.create_ssl_context(trust_env=False)
@@ -171,25 +183,15 @@ class Wire:
             raise SankhyaSettingsError(problem, ("ca_file",)) from None
 
 
-class _OneConnection(httpx2.AsyncHTTPTransport):
-    """httpx2's transport of one connection, over which a request leaves in one piece."""
-
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        # Nobody stands between but whom the settings name: no proxies of the environment.
-        super().__init__(verify=trust, trust_env=False)
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=trust,
-            max_connections=1,
-            max_keepalive_connections=1,
-            keepalive_expiry=IDLE,
-            network_backend=OnePieceBackend(),
-        )
-
-
 @functools.lru_cache(maxsize=1_024)
-def _parsed(url: str) -> httpx2.URL:
+def _parsed(url: str) -> httpcore2.URL:
     """The same few URLs come again and again, and taking one apart costs more than building the request."""
-    return httpx2.URL(url)
+    parsed = httpx2.URL(url)
+    return httpcore2.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def _silence(_: logging.LogRecord) -> bool:

@@ -61,10 +61,12 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    if not _missed[0]:
-        for connection in list(_connections):
-            connection.close()
-    _in_parent()
+    try:
+        if not _missed[0]:
+            for connection in list(_connections):
+                connection.close()
+    finally:
+        _in_parent()
 
 
 if hasattr(os, "register_at_fork"):
