@@ -107,6 +107,8 @@ class HeldSession:
         return None if self.mishaps.keeps_back(count.id) else ""
 
     async def _fall_due(self, file: PlatformFile) -> None:
+        if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
+            self.mishaps.owe_drop()
         if self.joined is None:
             self.counts[file.id].missed = self._rules.away == "lost"
             return
@@ -116,8 +118,6 @@ class HeldSession:
             await self._tell(self.joined, *self._dialect.offer(self._dialect.session_id(8_000), stranger))
         for _ in range(2 if self.mishaps.hits(file.id, self.mishaps.faults.duplicate_every) else 1):
             await self._send(file)
-        if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
-            self.mishaps.owe_drop()
         self.lose_if_due()
 
     def lose_if_due(self) -> None:
