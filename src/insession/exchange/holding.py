@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -53,10 +53,11 @@ def exchange_engine(store: str | Store | None = None, **options: Any) -> Engine:
 class Held:
     """One session that this process serves, and nobody else does."""
 
-    def __init__(self, session: Session, engine: Engine) -> None:
+    def __init__(self, session: Session, engine: Engine, displaced: Callable[[], None]) -> None:
         self.session: Session = session
         self.journal: Journal = Journal(session)
         self._engine = engine
+        self._displaced = displaced
         self._lock: Lock | None = None
         self._granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
@@ -65,7 +66,7 @@ class Held:
     @classmethod
     async def open(cls, engine: Engine, participant: str, serving: Serving, about: Mapping[str, Any]) -> Held:
         """The session that the platform named: opened, or gone on with. Raises `SessionServed`."""
-        held = cls(await _record(engine, participant, serving, about), engine)
+        held = cls(await _record(engine, participant, serving, about), engine, serving.displaced)
         try:
             await asyncio.shield(held._granted)
         except BaseException:
@@ -116,15 +117,18 @@ class Held:
 
     async def _keep(self) -> None:
         """Hold the lock; a lock that ran out, because this process stood still, is asked for again."""
+        had = False
         while not self._closing.is_set():
             try:
                 async with self.session.lock("serve", ttl=LEASE, wait=LEASE + _PATIENCE) as lock:
-                    self._lock = lock
+                    self._lock, had = lock, True
                     self._granted.set_result(None)
                     await self._closing.wait()
             except LockTimeout:
                 self._granted.set_exception(SessionServed())
                 self._granted.exception()  # whoever writes next is told; nobody may
+                if had:
+                    self._displaced()
                 return
             except LeaseError:
                 _log.warning("the session was not served for %g s, because this process stood still", LEASE)

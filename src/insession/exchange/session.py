@@ -185,7 +185,11 @@ class Session:
         await self._serving().send_file(epicrisis, answer)
 
     async def wait(self) -> Outcome:
-        """Wait until the session, or serving it, has ended; how. Raises `SessionNotStarted`."""
+        """Wait until the session, or serving it, has ended; how.
+
+        Raises `SessionNotStarted`, and `SessionServed` where another process took the session over, which it may once
+        this one has stood still for longer than its lease.
+        """
         return await self._serving().wait()
 
     async def stop(self) -> None:

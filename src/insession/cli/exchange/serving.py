@@ -14,7 +14,7 @@ from insession.cli.call import Call
 from insession.cli.codes import tell
 from insession.errors import InsessionError
 from insession.exchange.debuglog import NAME
-from insession.exchange.errors import AuthRefused, ExchangeError, SessionTimedOut, StartSessionError
+from insession.exchange.errors import AuthRefused, ExchangeError, SessionServed, SessionTimedOut, StartSessionError
 from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
@@ -48,6 +48,10 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     try:
         with watching:
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
+    except SessionServed as error:
+        # It is another's to go on with.
+        watching.end()
+        return of_error(error)
     except ExchangeError as error:
         watching.report.outcome = watching.report.outcome or _outcome_of(error)
         code = of_error(error)

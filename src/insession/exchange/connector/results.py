@@ -11,7 +11,7 @@ from typing import Any, Final
 from insession.exchange.connection.connection import ConnectionAbstract
 from insession.exchange.contracts import Id, Outgoing, Resend, WorkDesk
 from insession.exchange.dialects import Dialect, Said, Verdict
-from insession.exchange.errors import NotConnectedError, ResultTimedOut, SessionNotStarted
+from insession.exchange.errors import NotConnectedError, ResultTimedOut, SessionNotStarted, SessionServed
 
 MOST_REFUSALS: Final = 3
 """So often an answer is tried that the platform answers with an error: it may only have failed to save it."""
@@ -110,8 +110,8 @@ class Results:
         """There is a line, and we are in the session: send what waits."""
         if not self._closed:
             self._open = True
-            # The desk may be closed while it sends: the session is over then.
-            with contextlib.suppress(SessionNotStarted):
+            # The desk may be closed while it sends, or be another process's: the session is over, here, then.
+            with contextlib.suppress(SessionNotStarted, SessionServed):
                 await self._desk.resend()
 
     async def judge(self, verdict: Verdict) -> None:

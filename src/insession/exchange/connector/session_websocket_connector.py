@@ -35,6 +35,7 @@ from insession.exchange.errors import (
     NotConnectedError,
     SessionNotExistError,
     SessionNotStarted,
+    SessionServed,
     SessionTimedOut,
     StartSessionError,
 )
@@ -158,6 +159,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 parameters={} if options is None or joined else options.prepare_to_command(),
                 file_timeout=(None if options is None else options.file_timeout) or settings.file_timeout,
                 resend=settings.resend,
+                displaced=self._displaced,
             )
         )
         self._tell(What.JOINED if joined else What.STARTED)
@@ -193,7 +195,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     async def _cleared_up(self, outcome: Outcome) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._deadlines.drain
-        if self._tasks:
+        if isinstance(self._error, SessionServed):
+            # Its files are another's now: nothing goes out any more, and nothing here can be finished.
+            await self._results.close()
+            until = loop.time()
+        elif self._tasks:
             await asyncio.wait(self._tasks, timeout=self._deadlines.drain)
         if outcome is Outcome.STOPPED:
             await self._session.desk.drain(max(0.0, until - loop.time()))
@@ -211,11 +217,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         """See `SessionConnectorAbstract.wait`. Raises `SessionNotStarted`."""
         if self._life is None:
             raise SessionNotStarted
-        return await asyncio.shield(self._life)
+        outcome = await asyncio.shield(self._life)
+        if isinstance(self._error, SessionServed):
+            raise self._error
+        return outcome
 
     @property
     def error(self) -> ExchangeError | None:
-        """Why it ended, where that is an error of its own: `AuthRefused`, `SessionTimedOut`."""
+        """Why it ended, where that is an error of its own: `AuthRefused`, `SessionTimedOut`, `SessionServed`."""
         return self._error
 
     async def stop(self) -> None:
@@ -283,7 +292,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     async def _rejoined(self) -> None:
         """After a line was lost: be in the session again, then send what waits."""
-        with contextlib.suppress(NotConnectedError, AuthRefused):
+        with contextlib.suppress(NotConnectedError, AuthRefused, SessionServed):
             async with self._questions.asking():
                 said = await self._joining.again()
             if isinstance(said, RejoinRefused):
@@ -370,6 +379,12 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._report(f"a file could not be taken in ({type(error).__name__})", None)
+
+    def _displaced(self) -> None:
+        """Another process serves the session now."""
+        if self._end is not None and not self._end.done():
+            self._error = SessionServed()
+            self._ended(Outcome.STOPPED, str(self._error))
 
     def _ended(self, outcome: Outcome, message: str) -> None:
         if self._end is not None and not self._end.done():
