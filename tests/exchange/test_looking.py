@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from insession.errors import InvalidInput
 from insession.exchange.aborting import ask
 from insession.exchange.choosing import chosen_solution
 from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Serving
@@ -98,6 +100,28 @@ async def test_a_session_that_is_started_has_nothing_of_an_older_one_of_its_name
         assert len((await see(session)).report.files) == files
         await platform.desk.close(Outcome.LOST)
         await platform.desk.aclose()
+
+
+async def test_nor_of_one_that_nobody_has_ended(engine: Engine, tmp_path: Path) -> None:
+    """The process that served it was killed, and the platform began anew and gave its id again."""
+    for joined, files in ((False, 1), (True, 1), (False, 0)):
+        platform = Platform(engine, tmp_path, joined=joined)
+        await platform.desk.open(platform.serving)
+        if files and not joined:
+            await platform.send_file(7)
+        session = await newest(engine, WHO)
+        assert session is not None
+        assert len((await see(session)).report.files) == files
+        await platform.desk.aclose()
+
+
+async def test_a_session_is_not_joined_in_another_dialect(engine: Engine, tmp_path: Path) -> None:
+    platform = Platform(engine, tmp_path)
+    await platform.desk.open(platform.serving)
+    await platform.desk.close(Outcome.STOPPED)
+    with pytest.raises(InvalidInput, match="dialect: this session was begun in that of 2021"):
+        await platform.desk.open(structs.replace(platform.serving, dialect="2023", joined=True))
+    await platform.desk.aclose()
 
 
 class TestAbort:

@@ -21,9 +21,10 @@ from .cases import Case, Waiting, epicrisis_of
 from .contracts import Id, Received, Serving, What
 from .errors import ForeignSession, SessionEssayNotCorrectError, SessionNotStarted, SessionServed, SolutionFailed
 from .files import SessionFiles, root_folder
-from .holding import Held, exchange_engine, last_session
+from .holding import Held, exchange_engine
 from .intake import Intake
 from .journal import OPEN, FileState
+from .looking import newest
 from .names import id_text, safe_name
 from .outbox import NEVER_TWICE, Outbox
 from .outcomes import Outcome
@@ -161,7 +162,8 @@ class Desk:
 
     async def last(self) -> Id | None:
         """See `WorkDesk.last`."""
-        return await last_session(await self._engine(), self._participant)
+        session = await newest(await self._engine(), self._participant, live=True)
+        return None if session is None else session.data["session_id"]
 
     async def attend(self, abort: Callable[[str], Awaitable[None]]) -> None:
         """While a session is served: have it aborted when another process asks for that (`aborting.ask`)."""

@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from insession.errors import Conflict, DataUnreadable, LeaseError, LockTimeout, SessionNotFound, StoreError
+from insession.errors import (
+    Conflict,
+    DataUnreadable,
+    InsessionError,
+    InvalidInput,
+    LeaseError,
+    LockTimeout,
+    SessionNotFound,
+    StoreError,
+)
 from insession.folders import state_folder
 from insession.kernel.connecting import connect
 from insession.kernel.contract import Store
@@ -19,7 +28,7 @@ from insession.kernel.locks import Lock
 from insession.kernel.operations import Fence
 from insession.kernel.session import Session
 
-from .contracts import Id, Serving
+from .contracts import Serving
 from .errors import SessionServed
 from .journal import FileEntry, Journal
 from .names import safe_name
@@ -27,6 +36,9 @@ from .outcomes import Outcome
 
 _log: Final = logging.getLogger("insession.exchange")
 KIND: Final = "exchange"
+_MOMENT: Final = 1.0
+_REPLACED: Final = "replaced"
+"""Why a record ended whose name the platform gave to another session."""
 LEASE: Final = 5.0
 """So many seconds after its process died a session can be served by another."""
 _PATIENCE: Final = 2.0
@@ -125,8 +137,7 @@ class Held:
                     self._granted.set_result(None)
                     await self._closing.wait()
             except LockTimeout:
-                self._granted.set_exception(SessionServed())
-                self._granted.exception()  # whoever writes next is told; nobody may
+                self._give_up(SessionServed())
                 if had:
                     self._displaced()
                 return
@@ -135,10 +146,20 @@ class Held:
             except StoreError as error:
                 _log.warning("the session's lock cannot be asked for, and is tried again: %s", error)
                 await asyncio.sleep(_PAUSES[-2])
+            except InsessionError as error:  # asked again it would say the same
+                self._give_up(error)
+                return
             finally:
                 self._lock = None
             if self._granted.done():
                 self._granted = asyncio.get_running_loop().create_future()
+
+    def _give_up(self, error: InsessionError) -> None:
+        """Whoever writes next is told; nobody may."""
+        if self._granted.done():
+            self._granted = asyncio.get_running_loop().create_future()
+        self._granted.set_exception(error)
+        self._granted.exception()
 
 
 async def _record(engine: Engine, participant: str, serving: Serving, about: Mapping[str, Any]) -> Session:
@@ -152,12 +173,15 @@ async def _record(engine: Engine, participant: str, serving: Serving, about: Map
     left: list[FileEntry] = []
     with suppress(SessionNotFound):
         there = await engine.get(engine.id_of(KIND, participant, name))
-        if there.record.live:
-            return there
         if serving.joined:
-            # Taken for lost, and it goes on: its journal would go with the record that is replaced. One that is started
-            # is another session, even where a platform counts from the beginning again.
-            left = [entry async for entry in Journal(there).entries()]
+            if there.record.live:
+                return _of_dialect(there, serving.dialect)
+            # Taken for lost, and it goes on: its journal would go with the record that is replaced.
+            if there.record.reason != _REPLACED:
+                left = [entry async for entry in Journal(_of_dialect(there, serving.dialect)).entries()]
+        elif there.record.live:
+            # One that is started is another session, even where a platform counts from the beginning again.
+            await _put_away(there)
     try:
         session = await engine.open(kind=KIND, owner=participant, name=name, data=data)
     except Conflict:  # another process was first; the lock decides
@@ -168,13 +192,28 @@ async def _record(engine: Engine, participant: str, serving: Serving, about: Map
     return session
 
 
-async def last_session(engine: Engine, participant: str) -> Id | None:
-    """The platform's id of the newest session of a participant that is not over, as far as the journal knows."""
-    newest, cursor = None, None
-    while True:
-        page = await engine.find(kind=KIND, owner=participant, cursor=cursor)
-        if page.sessions:
-            newest = page.sessions[-1]
-        cursor = page.cursor
-        if cursor is None:
-            return None if newest is None else newest.data["session_id"]
+async def _put_away(session: Session) -> None:
+    """End a record whose name another session has now; `SessionServed` where a process serves it all the same."""
+    try:
+        async with session.lock("serve", ttl=_MOMENT, wait=LEASE + _PATIENCE):
+            await session.close(_REPLACED)
+    except LockTimeout:
+        raise SessionServed from None
+
+
+def _of_dialect(session: Session, dialect: str) -> Session:
+    """A session whose files are the dialect's: those of another can neither be answered in it nor told apart."""
+    begun = session.data.get("dialect")
+    if begun != dialect:
+        raise InvalidInput("dialect", f"this session was begun in that of {begun}, and is joined in that of {dialect}")
+    return session
+
+
+async def is_served(session: Session) -> bool:
+    """Whether a process serves it now. One that was killed seems to until its lease has run out."""
+    try:
+        # A list of leases would also show one that has run out.
+        async with session.lock("serve", ttl=_MOMENT, wait=0):
+            return False
+    except LockTimeout:
+        return True
