@@ -10,13 +10,13 @@ import pytest
 from msgspec import structs
 
 from insession.errors import InvalidInput
-from insession.exchange.aborting import ask
+from insession.exchange.aborting import ask, heed
 from insession.exchange.choosing import chosen_solution
 from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Serving
 from insession.exchange.desk import Desk
 from insession.exchange.dto import SessionFileDto
 from insession.exchange.epicrisis import Epicrisis
-from insession.exchange.errors import AbortRefused, AbortTimedOut
+from insession.exchange.errors import AbortRefused, AbortTimedOut, ExchangeError
 from insession.exchange.holding import exchange_engine
 from insession.exchange.looking import is_served, newest, see
 from insession.exchange.outcomes import Outcome
@@ -142,6 +142,10 @@ class TestAbort:
         try:
             assert await ask(session, "enough", 20.0)
             await attending
+        except ExchangeError:
+            # The platform said no: the session goes on, and so does its record.
+            assert (await session.refresh()).record.live
+            raise
         finally:
             attending.cancel()
             await platform.desk.aclose()
@@ -177,6 +181,22 @@ class TestAbort:
         await attending
         await platform.desk.aclose()
         assert said == ["at eleven", "at one"]
+
+    async def test_what_was_asked_for_in_vain_is_not_done_later(self, engine: Engine, tmp_path: Path) -> None:
+        said: list[str] = []
+
+        async def abort(message: str) -> None:
+            said.append(message)
+
+        platform = Platform(engine, tmp_path)
+        await platform.desk.open(platform.serving)
+        session = await newest(engine, WHO)
+        assert session is not None
+        with pytest.raises(AbortTimedOut):
+            await ask(session, "nobody looks", 0.0)
+        assert await heed(session, abort) is False
+        assert said == []
+        await platform.desk.aclose()
 
     async def test_nobody_serves_any_more(self, engine: Engine, tmp_path: Path) -> None:
         platform = Platform(engine, tmp_path)

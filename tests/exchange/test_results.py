@@ -74,6 +74,8 @@ class Pending:
 
     async def last(self) -> Id | None: ...
 
+    async def over(self, session_id: Id, outcome: Outcome) -> None: ...
+
 
 class Wire:
     """What left, and what was reported."""

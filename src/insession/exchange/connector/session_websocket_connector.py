@@ -257,8 +257,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             async with self._questions.asking():
                 await self._connection.connect()
                 active = await self._joining.active(await self._joining.look())
-                await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
+                self._id = active if active is not None else await self._session.desk.last()
+                await self._ask_abort(self._id, message)
             outcome = Outcome.CLIENT_ABORT
+            if self._id is not None:
+                await self._session.desk.over(self._id, outcome)
         finally:
             self.outcome = outcome
             await self._connection.disconnect()
