@@ -218,3 +218,26 @@ async def test_at_the_end_verdicts_that_are_under_way_are_waited_for() -> None:
         await made.judge(verdict())
         async with asyncio.timeout(10):
             await waiting
+
+
+async def test_an_answer_that_was_sent_twice_and_taken_once_goes_no_third_time() -> None:
+    """The first sending failed, which is said late; the second was taken."""
+    async with results() as (made, desk, _):
+        made._retry = 60.0
+        await made.open_gate()
+        await made.send(outgoing())
+        await made.judge(verdict(accepted=False, message="could not be saved"))
+        assert made._retries
+        await made.judge(verdict())
+        assert desk.ended == [("f1", "acknowledged")]
+        assert not made._retries
+
+
+async def test_two_errors_for_two_sendings_are_one_refusal() -> None:
+    async with results() as (made, desk, _):
+        made._retry = 60.0
+        await made.open_gate()
+        await made.send(outgoing())
+        for _ in range(3):
+            await made.judge(verdict(accepted=False, message="could not be saved"))
+        assert desk.ended == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from insession.errors import InsessionError
 from insession.exchange.connection import Target, Websocket
 from insession.exchange.connection.connection import ConnectionAbstract
-from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Serving, What, WireMessage
+from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Serving, What, WireMessage
 from insession.exchange.dialects import (
     AbortConfirmed,
     AbortDenied,
@@ -31,7 +31,6 @@ from insession.exchange.errors import (
     AbortTimedOut,
     AuthRefused,
     ExchangeError,
-    ForeignSession,
     NotConnectedError,
     SessionNotExistError,
     SessionNotStarted,
@@ -42,6 +41,7 @@ from insession.exchange.errors import (
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
 
+from .arrivals import Arrivals
 from .asking import LineDown, LineUp, Questions, Stopped
 from .joining import Joining
 from .results import Results
@@ -54,7 +54,8 @@ LATE: Final = 3600.0
 """So much later than its files take a session may end."""
 LAST_VERDICTS: Final = 2.0
 """So long verdicts are waited for that are under way at the end."""
-MOST_EARLY: Final = 1_000
+MOST_STRANGE: Final = 1_000
+"""Of so many events that no dialect has each is told once."""
 _OUTCOMES: Final = {"finish": Outcome.FINISH, "timeout-close": Outcome.TIMEOUT_CLOSE}
 
 
@@ -82,13 +83,10 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             sent=self._sent,
             report=self._report,
         )
+        self._arrivals = Arrivals(session.desk, self._results, self._report)
         self._lines = 0
         self._id: Id | None = None
-        self._over: Heard | None = None
-        """What ended a session before we knew in which one we are."""
-        self._early: list[FileCame] = []
         self._strange: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._rejoining: asyncio.Task[None] | None = None
         self._life: asyncio.Task[Outcome] | None = None
         self._end: asyncio.Future[tuple[Outcome, str]] | None = None
@@ -167,12 +165,9 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        over = self._joining.over or self._over
-        if over is not None:
-            await self._act(over)
-        early, self._early = self._early, []
-        for file in early:
-            self._take_in(file)
+        if self._joining.over is not None:
+            await self._act(self._joining.over)
+        self._arrivals.open(session_id)
 
     async def _lived(self, seconds: float | None) -> Outcome:
         """Wait for the end of the session, and clear up after it."""
@@ -182,7 +177,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 outcome, message = await asyncio.shield(self._end)
         except TimeoutError:
             self._error = SessionTimedOut(seconds or 0.0)
-            outcome, message = Outcome.LOST, str(self._error)
+            self._ended(Outcome.LOST, str(self._error))
+            outcome, message = self._end.result()
         self.outcome = outcome
         try:
             await self._cleared_up(outcome)
@@ -199,8 +195,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             # Its files are another's now: nothing goes out any more, and nothing here can be finished.
             await self._results.close()
             until = loop.time()
-        elif self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._deadlines.drain)
+        else:
+            await self._arrivals.settled(self._deadlines.drain)
         if outcome is Outcome.STOPPED:
             await self._session.desk.drain(max(0.0, until - loop.time()))
         elif outcome in (Outcome.FINISH, Outcome.TIMEOUT_CLOSE):
@@ -316,7 +312,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             return
         if said is not None:
             await self._act(said)
-        elif event not in self._strange and len(self._strange) < MOST_EARLY:
+        elif event not in self._strange and len(self._strange) < MOST_STRANGE:
             self._strange.add(event)
             self._report(f"the event {event[:80]!r} is none of the dialect of {self._dialect.name}", None)
 
@@ -324,7 +320,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         asked = self._questions.tell(said)
         match said:
             case FileCame():
-                self._came(said)
+                self._arrivals.came(said)
             case Started() | Rejoined() if self._id is None:
                 self._joining.over = None
             case Closed() | Aborted() if self._id is None:
@@ -351,38 +347,6 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     def _ours(self, session_id: Id | None) -> bool:
         return session_id is None or self._id is None or str(session_id) == str(self._id)
 
-    def _came(self, file: FileCame) -> None:
-        if self._life is not None:
-            self._take_in(file)
-        elif len(self._early) < MOST_EARLY:
-            self._early.append(file)
-
-    def _take_in(self, file: FileCame) -> None:
-        if self._end is None or self._end.done():
-            return
-        if not self._ours(file.session_id):
-            self._report(str(ForeignSession()), file.file_id)
-            return
-        assert self._id is not None  # noqa: S101 - files wait until it is known
-        self._results.know(file.file_id, file.raw)
-        received = Received(
-            session_id=self._id if file.session_id is None else file.session_id,
-            file_id=file.file_id,
-            content=file.content,
-            fetch=file.fetch,
-            timeout=file.timeout,
-            at=time.time(),
-            raw=file.raw,
-        )
-        task = asyncio.create_task(self._session.desk.take_in(received))
-        self._tasks.add(task)
-        task.add_done_callback(self._taken_in)
-
-    def _taken_in(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._report(f"a file could not be taken in ({type(error).__name__})", None)
-
     def _displaced(self) -> None:
         """Another process serves the session now."""
         if self._end is not None and not self._end.done():
@@ -391,6 +355,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
 
     def _ended(self, outcome: Outcome, message: str) -> None:
         if self._end is not None and not self._end.done():
+            self._arrivals.close()
             self._end.set_result((outcome, message))
 
     async def _say(self, said: Said) -> None:
