@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from insession.errors import InsessionError
 from insession.exchange.connection import Target, Websocket
 from insession.exchange.connection.connection import ConnectionAbstract
@@ -40,6 +42,7 @@ from insession.exchange.errors import (
 )
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
+from insession.exchange.redaction import Redaction
 
 from .arrivals import Arrivals
 from .asking import LineDown, LineUp, Questions, Stopped
@@ -84,6 +87,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             report=self._report,
         )
         self._arrivals = Arrivals(session.desk, self._results, self._report)
+        self._redaction = Redaction([settings.token.get_secret_value()])
         self._lines = 0
         self._id: Id | None = None
         self._strange: set[str] = set()
@@ -311,10 +315,16 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             self._report(f"the event {event[:80]!r} is not taken: {error}", None)
             return
         if said is not None:
-            await self._act(said)
+            await self._act(self._without_token(said))
         elif event not in self._strange and len(self._strange) < MOST_STRANGE:
             self._strange.add(event)
             self._report(f"the event {event[:80]!r} is none of the dialect of {self._dialect.name}", None)
+
+    def _without_token(self, said: Heard) -> Heard:
+        """What a platform says is shown and kept; it may repeat the token that it does not like."""
+        message = getattr(said, "message", "")
+        clean = self._redaction.text(message)
+        return said if clean == message else structs.replace(said, message=clean)
 
     async def _act(self, said: Heard) -> None:
         asked = self._questions.tell(said)
