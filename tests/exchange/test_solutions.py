@@ -272,6 +272,17 @@ class TestCommands:
         with pytest.raises(ConfigurationError, match="command"):
             Command([])
 
+    async def test_a_program_that_ends_at_once_takes_it_along(self, tmp_path: Path) -> None:
+        command = Command([sys.executable, "-c", "import time; time.sleep(600)", "{path}"])
+        task = asyncio.create_task(command.solve(saved(tmp_path), None))
+        async with asyncio.timeout(PATIENCE):
+            while not command._running:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            command.kill()
+            with pytest.raises(SolutionFailed, match="signal 9"):
+                await task
+        assert not command._running
+
     async def test_output_without_end_is_a_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("insession.exchange.solutions.command.LARGEST", 1 << 20)
         with pytest.raises(SolutionFailed, match="larger"):

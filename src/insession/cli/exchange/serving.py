@@ -18,7 +18,7 @@ from insession.exchange.errors import AuthRefused, ExchangeError, SessionServed,
 from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
-from insession.exchange.solutions import Solver
+from insession.exchange.solutions import Command, Solver
 
 from .codes import of_error, of_report
 from .options import Flags, isolation_of, resuming
@@ -96,7 +96,7 @@ async def _served(
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 return serving.result()
-            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again))
+            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again, solver))
         finally:
             for task in (serving, asked):
                 task.cancel()
@@ -137,8 +137,10 @@ async def _ended(session: Session, serving: asyncio.Future[Outcome]) -> Outcome:
         return Outcome.STOPPED
 
 
-def _leave(watching: Watching, again: list[str]) -> None:
+def _leave(watching: Watching, again: list[str], solver: Solver | None) -> None:
     """End the process. Whatever hangs is not waited for: the journal holds what it holds at each moment."""
+    if isinstance(solver, Command):
+        solver.kill()
     watching.__exit__(None, None, None)
     watching.report.outcome = Outcome.STOPPED
     _end(watching, again)

@@ -56,6 +56,8 @@ class Websocket(ConnectionAbstract):
     def halt(self) -> None:
         """See `ConnectionAbstract.halt`."""
         self._halted = True
+        if self._line is not None:
+            self._line.give_up()
 
     async def connect(self) -> Self:
         """See `ConnectionAbstract.connect`. What another attempt would not mend is raised at once."""
