@@ -208,6 +208,15 @@ async def test_a_verdict_on_a_file_that_nobody_knows_is_reported() -> None:
         assert desk.ended == [("f9", "acknowledged")]
 
 
+async def test_an_acknowledgement_of_what_an_earlier_process_sent_reaches_the_journal() -> None:
+    """An error does not: this process sends the answer again, and hears what becomes of that."""
+    async with results() as (made, desk, wire):
+        await made.judge(Verdict(session_id="s", key="f1", file_id="f1", accepted=False))
+        assert (desk.ended, len(wire.reported)) == ([], 1)
+        await made.judge(Verdict(session_id="s", key="f1", file_id="f1", accepted=True))
+        assert desk.ended == [("f1", "acknowledged")]
+
+
 async def test_at_the_end_verdicts_that_are_under_way_are_waited_for() -> None:
     async with results() as (made, _, _wire):
         await made.open_gate()

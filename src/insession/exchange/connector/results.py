@@ -124,6 +124,8 @@ class Results:
         if not self._flights:
             self._landed.set()
         file_id = self._ids.get(verdict.key)
+        if file_id is None and verdict.accepted:
+            file_id = verdict.file_id  # of an answer that an earlier process sent, perhaps: the journal knows
         if file_id is None:
             self._report("a verdict on a file that is none of this session", None)
         elif verdict.accepted:

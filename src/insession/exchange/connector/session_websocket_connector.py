@@ -337,7 +337,9 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
                 self._joining.over = said
             case Verdict() if self._ours(said.session_id):
-                await self._results.judge(said)
+                # It may come when the desk is closed already.
+                with contextlib.suppress(SessionNotStarted, SessionServed):
+                    await self._results.judge(said)
             case AuthError():
                 self._connection.halt()
                 self._error = AuthRefused(said.message)

@@ -36,9 +36,11 @@ class Dialect2021:
             return _file(fields_of(payload))
         if name in _VERDICTS:
             fields = fields_of(payload)
+            file_id = id_in(fields, "fileId")
             return Verdict(
                 session_id=id_or_none(fields, "sessionId"),
-                key=str(id_in(fields, "fileId")),
+                key=str(file_id),
+                file_id=file_id,
                 accepted=_VERDICTS[name],
                 message=message_in(payload),
             )
