@@ -48,15 +48,8 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     try:
         with watching:
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
-    except SessionServed as error:
-        # It is another's to go on with.
-        watching.end()
-        return of_error(error)
     except ExchangeError as error:
-        watching.report.outcome = watching.report.outcome or _outcome_of(error)
-        code = of_error(error)
-        _end(watching, again)
-        return code
+        return _failed(error, watching, again)
     except InsessionError:
         _end(watching, again)
         raise
@@ -65,6 +58,18 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
+
+
+def _failed(error: ExchangeError, watching: Watching, again: list[str]) -> int:
+    """Say what failed, and the report; the exit code."""
+    if isinstance(error, SessionServed):
+        # It is another's to go on with: nothing is said of how.
+        watching.end()
+        return of_error(error)
+    watching.report.outcome = watching.report.outcome or _outcome_of(error)
+    code = of_error(error)
+    _end(watching, again)
+    return code
 
 
 def _is_of_no_session(record: logging.LogRecord) -> bool:
