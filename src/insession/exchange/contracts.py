@@ -129,6 +129,9 @@ class WorkDesk(Protocol):
     async def last(self) -> Id | None:
         """The id of this participant's session that, as far as the journal knows, is not over; None: there is none."""
 
+    async def still_ours(self) -> None:
+        """Return once it is sure that no other process serves the session meanwhile. Raises `SessionServed`."""
+
     async def over(self, session_id: Id, outcome: Outcome) -> None:
         """A session that is not served here is over: its record, if there is one, is closed with that reason."""
 

@@ -166,6 +166,11 @@ class Desk:
         session = await newest(await self._engine(), self._participant, live=True)
         return None if session is None else session.data["session_id"]
 
+    async def still_ours(self) -> None:
+        """See `WorkDesk.still_ours`."""
+        if self._served is not None:
+            await self._served.held.sure()
+
     async def over(self, session_id: Id, outcome: Outcome) -> None:
         """See `WorkDesk.over`."""
         session = await newest(await self._engine(), self._participant, session_id, live=True)

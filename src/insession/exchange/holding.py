@@ -111,6 +111,14 @@ class Held:
             else:
                 return
 
+    async def sure(self) -> None:
+        """Return once the lock is held. Raises `SessionServed`."""
+        while (lock := self._lock) is None or lock.until <= self._engine.clock.now():
+            if lock is None:
+                await asyncio.shield(self._granted)
+            # It ran out, which the keeper is about to see; or it is granted, and about to be told.
+            await asyncio.sleep(_PAUSES[0])
+
     async def release(self) -> None:
         """Let others serve it."""
         self._closing.set()

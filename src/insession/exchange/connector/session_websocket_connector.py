@@ -57,6 +57,8 @@ LATE: Final = 3600.0
 """So much later than its files take a session may end."""
 LAST_VERDICTS: Final = 2.0
 """So long verdicts are waited for that are under way at the end."""
+SURE: Final = 10.0
+"""So long a new line waits for the desk to be sure that no other process serves the session."""
 MOST_STRANGE: Final = 1_000
 """Of so many events that no dialect has each is told once."""
 _OUTCOMES: Final = {"finish": Outcome.FINISH, "timeout-close": Outcome.TIMEOUT_CLOSE}
@@ -99,7 +101,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     def _connected_to(self, session: Session) -> ConnectionAbstract:
         connection = Websocket(Target.of(session.settings, session.ssl_context))
         connection.on("connect", self._line_up).on("disconnect", self._line_down).on("retry", self._line_retried)
-        return connection.on("*", self._heard)
+        return connection.on("dial", self._may_dial).on("*", self._heard)
 
     @property
     def session_id(self) -> Id | None:
@@ -290,6 +292,12 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         self._questions.tell(LineDown())
         self._results.line_lost()
 
+    async def _may_dial(self) -> None:
+        """Wait until the session is surely ours: the platform gives it to whoever connects."""
+        with contextlib.suppress(TimeoutError, SessionServed):
+            async with asyncio.timeout(SURE):
+                await self._session.desk.still_ours()
+
     def _line_retried(self, reason: str, delay: float) -> None:
         self._tell(What.NOTICE, message=f"{reason}; the next attempt is in {delay:.1f} s")
 
@@ -363,6 +371,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         """Another process serves the session now."""
         if self._end is not None and not self._end.done():
             self._error = SessionServed()
+            self._connection.halt()
             self._ended(Outcome.STOPPED, str(self._error))
 
     def _ended(self, outcome: Outcome, message: str) -> None:
