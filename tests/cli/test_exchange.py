@@ -221,6 +221,8 @@ def test_abort_where_nobody_serves(tmp_path: Path, platform: Platform) -> None:
     assert aborted.returncode == 0, aborted.stderr
     assert lines(aborted.stdout)[0]["totals"]["files"] >= 2
     assert double.wait_closed().closed == ["client-abort"]
+    (seen,) = lines(project.run("status", "--json").stdout)
+    assert (seen["live"], seen["outcome"]) == (False, "client-abort")
 
 
 @pytest.mark.requirement("R16", "R31")

@@ -55,7 +55,9 @@ class Line:
         self._news.set()
 
     def serving(self, session_id: Id = SESSION, *, resend: Resend = "always", **options: Any) -> Serving:
-        return Serving(session_id=session_id, send=self.send, tell=self.tell, dialect="2021", resend=resend, **options)
+        # Where a desk is opened again it goes on with its session; one that was started would begin with nothing.
+        given: dict[str, Any] = {"dialect": "2021", "joined": True} | options
+        return Serving(session_id=session_id, send=self.send, tell=self.tell, resend=resend, **given)
 
     def of(self, what: What) -> list[ExchangeEvent]:
         return [event for event in self.events if event.what is what]

@@ -220,6 +220,14 @@ class TestFiles:
             assert double.counters().answered == 3
             assert double.counters().violations == []
 
+    async def test_a_platform_that_repeats_the_token_is_quoted_without_it(self, tmp_path: Path) -> None:
+        faults = PlatformFaults(refuse_start=f"{TOKEN} may start nothing")
+        async with platform(faults) as double, serving(double, tmp_path) as (session, heard):
+            with pytest.raises(StartSessionError) as raised:
+                await session.start(OPTIONS)
+        assert raised.value.message == "*** may start nothing"
+        assert TOKEN not in repr(heard.events)
+
     async def test_ids_that_no_file_can_have_harm_nothing(self, tmp_path: Path) -> None:
         files = (
             PlatformFile(id="../../../../evil", content="a"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -270,6 +271,29 @@ class TestLines:
                 await starting
             assert session.outcome is Outcome.STOPPED
             await asyncio.to_thread(double.wait_until, lambda seen: seen.disconnections == 1)
+
+    async def test_a_stop_while_the_platform_says_nothing(self, tmp_path: Path) -> None:
+        """Its server takes the connection, and never answers."""
+        met, left = asyncio.Event(), asyncio.Event()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            met.set()
+            with contextlib.suppress(OSError):
+                await reader.read()
+            writer.close()
+            left.set()
+
+        async with platform() as double:
+            silent = await asyncio.start_server(listen, "127.0.0.1", 0)
+            host = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+            async with silent, serving(double, tmp_path, host=host, connect_timeout=600.0) as (session, _):
+                starting = asyncio.create_task(session.start(OPTIONS))
+                async with asyncio.timeout(30):
+                    await met.wait()
+                    await session.stop()
+                    with pytest.raises(ConnectFailed):
+                        await starting
+                    await left.wait()
 
     async def test_a_stop_while_there_is_no_platform(self, tmp_path: Path) -> None:
         double = platform()

@@ -134,10 +134,10 @@ def test_the_sessions_own_events(dialect: Dialect2021 | None) -> None:
 def test_a_verdict_names_its_file() -> None:
     hear, key = Dialect2021().hear, Dialect2021().key
     assert hear("session-file-send-success", {"sessionId": "7", "fileId": "f1"}) == Verdict(
-        session_id="7", key=key("f1", {}), accepted=True
+        session_id="7", key=key("f1", {}), file_id="f1", accepted=True
     )
     assert hear("session-file-send-error", {"sessionId": "7", "fileId": 1, "message": "no"}) == Verdict(
-        session_id="7", key=key(1, {}), accepted=False, message="no"
+        session_id="7", key=key(1, {}), file_id=1, accepted=False, message="no"
     )
     file = later().hear("session-send-next-file", NEXT)
     assert isinstance(file, FileCame)

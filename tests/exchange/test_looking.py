@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from insession.exchange.aborting import ask
+from insession.errors import InvalidInput
+from insession.exchange.aborting import ask, heed
 from insession.exchange.choosing import chosen_solution
 from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Serving
 from insession.exchange.desk import Desk
 from insession.exchange.dto import SessionFileDto
 from insession.exchange.epicrisis import Epicrisis
-from insession.exchange.errors import AbortRefused, AbortTimedOut
+from insession.exchange.errors import AbortRefused, AbortTimedOut, ExchangeError
 from insession.exchange.holding import exchange_engine
 from insession.exchange.looking import is_served, newest, see
 from insession.exchange.outcomes import Outcome
@@ -100,6 +102,28 @@ async def test_a_session_that_is_started_has_nothing_of_an_older_one_of_its_name
         await platform.desk.aclose()
 
 
+async def test_nor_of_one_that_nobody_has_ended(engine: Engine, tmp_path: Path) -> None:
+    """The process that served it was killed, and the platform began anew and gave its id again."""
+    for joined, files in ((False, 1), (True, 1), (False, 0)):
+        platform = Platform(engine, tmp_path, joined=joined)
+        await platform.desk.open(platform.serving)
+        if files and not joined:
+            await platform.send_file(7)
+        session = await newest(engine, WHO)
+        assert session is not None
+        assert len((await see(session)).report.files) == files
+        await platform.desk.aclose()
+
+
+async def test_a_session_is_not_joined_in_another_dialect(engine: Engine, tmp_path: Path) -> None:
+    platform = Platform(engine, tmp_path)
+    await platform.desk.open(platform.serving)
+    await platform.desk.close(Outcome.STOPPED)
+    with pytest.raises(InvalidInput, match="dialect: this session was begun in that of 2021"):
+        await platform.desk.open(structs.replace(platform.serving, dialect="2023", joined=True))
+    await platform.desk.aclose()
+
+
 class TestAbort:
     async def asked(self, engine: Engine, tmp_path: Path, problem: Exception | None) -> list[str]:
         """Serve a session and ask for its abort, as from another process; what the platform was told."""
@@ -118,6 +142,10 @@ class TestAbort:
         try:
             assert await ask(session, "enough", 20.0)
             await attending
+        except ExchangeError:
+            # The platform said no: the session goes on, and so does its record.
+            assert (await session.refresh()).record.live
+            raise
         finally:
             attending.cancel()
             await platform.desk.aclose()
@@ -153,6 +181,22 @@ class TestAbort:
         await attending
         await platform.desk.aclose()
         assert said == ["at eleven", "at one"]
+
+    async def test_what_was_asked_for_in_vain_is_not_done_later(self, engine: Engine, tmp_path: Path) -> None:
+        said: list[str] = []
+
+        async def abort(message: str) -> None:
+            said.append(message)
+
+        platform = Platform(engine, tmp_path)
+        await platform.desk.open(platform.serving)
+        session = await newest(engine, WHO)
+        assert session is not None
+        with pytest.raises(AbortTimedOut):
+            await ask(session, "nobody looks", 0.0)
+        assert await heed(session, abort) is False
+        assert said == []
+        await platform.desk.aclose()
 
     async def test_nobody_serves_any_more(self, engine: Engine, tmp_path: Path) -> None:
         platform = Platform(engine, tmp_path)

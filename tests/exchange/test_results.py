@@ -74,6 +74,10 @@ class Pending:
 
     async def last(self) -> Id | None: ...
 
+    async def still_ours(self) -> None: ...
+
+    async def over(self, session_id: Id, outcome: Outcome) -> None: ...
+
 
 class Wire:
     """What left, and what was reported."""
@@ -206,6 +210,15 @@ async def test_a_verdict_on_a_file_that_nobody_knows_is_reported() -> None:
         assert desk.ended == [("f9", "acknowledged")]
 
 
+async def test_an_acknowledgement_of_what_an_earlier_process_sent_reaches_the_journal() -> None:
+    """An error does not: this process sends the answer again, and hears what becomes of that."""
+    async with results() as (made, desk, wire):
+        await made.judge(Verdict(session_id="s", key="f1", file_id="f1", accepted=False))
+        assert (desk.ended, len(wire.reported)) == ([], 1)
+        await made.judge(Verdict(session_id="s", key="f1", file_id="f1", accepted=True))
+        assert desk.ended == [("f1", "acknowledged")]
+
+
 async def test_at_the_end_verdicts_that_are_under_way_are_waited_for() -> None:
     async with results() as (made, _, _wire):
         await made.open_gate()
@@ -216,3 +229,26 @@ async def test_at_the_end_verdicts_that_are_under_way_are_waited_for() -> None:
         await made.judge(verdict())
         async with asyncio.timeout(10):
             await waiting
+
+
+async def test_an_answer_that_was_sent_twice_and_taken_once_goes_no_third_time() -> None:
+    """The first sending failed, which is said late; the second was taken."""
+    async with results() as (made, desk, _):
+        made._retry = 60.0
+        await made.open_gate()
+        await made.send(outgoing())
+        await made.judge(verdict(accepted=False, message="could not be saved"))
+        assert made._retries
+        await made.judge(verdict())
+        assert desk.ended == [("f1", "acknowledged")]
+        assert not made._retries
+
+
+async def test_two_errors_for_two_sendings_are_one_refusal() -> None:
+    async with results() as (made, desk, _):
+        made._retry = 60.0
+        await made.open_gate()
+        await made.send(outgoing())
+        for _ in range(3):
+            await made.judge(verdict(accepted=False, message="could not be saved"))
+        assert desk.ended == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import insession
 import insession.exchange
 from insession.errors import ConfigurationError
 from insession.exchange import (
@@ -28,11 +29,15 @@ from insession.exchange.connector import exceptions
 from insession.exchange.contracts import What
 from insession.exchange.epicrisis import Epicrisis
 from insession.exchange.errors import SessionNotStarted
+from insession.exchange.holding import exchange_kind
+from insession.exchange.looking import newest
 from insession.exchange.options import SessionStarterOptions, StarterOptions
 from insession.exchange.settings import ExchangeSettings
+from insession.stores.memory import MemoryStore
+from insession.testing import ManualClock
 from tests.pages import run_blocks
 
-from .sessions import OPTIONS, Heard, echo, platform, serving, settings
+from .sessions import OPTIONS, TOKEN, Heard, echo, platform, serving, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,6 +188,34 @@ async def test_two_processes_do_not_serve_one_session(tmp_path: Path, monkeypatc
             assert second.outcome is Outcome.STOPPED
             assert [event.detail["outcome"] for event in heard.of(What.ENDED)] == ["stopped"]
         await first.abort()
+
+
+async def test_who_stood_still_and_was_followed_stops_with_a_clear_error(tmp_path: Path) -> None:
+    """Its files are another process's now: it sends nothing any more, and who waits is told why."""
+    clock = ManualClock()
+    heard = Heard()
+    engine = insession.connect(MemoryStore(clock=clock), kinds=[exchange_kind()], clock=clock)
+    async with engine, platform(interval=3600.0) as double:
+        first = Session(settings(double, tmp_path), solution=echo, engine=engine, on_event=heard.event)
+        async with first:
+            await first.start(OPTIONS)
+            served = await newest(engine, TOKEN)
+            assert served is not None
+            clock.set(clock.now() + 100.0)  # nothing rang meanwhile: the lease is over
+            async with served.lock("serve", ttl=1_000.0):
+                # The platform would take a new line of it for the participant's, and give it the session.
+                await asyncio.to_thread(double.drop, "transport")
+                await heard.until(lambda: any("next attempt" in event.message for event in heard.of(What.NOTICE)))
+                waiting = asyncio.ensure_future(first.wait())
+                while not waiting.done():
+                    await clock.advance(1.0)
+                    await asyncio.sleep(0.01)
+                with pytest.raises(SessionServed):
+                    await waiting
+                assert first.outcome is Outcome.STOPPED
+                (ended,) = heard.of(What.ENDED)
+                assert ended.message == str(SessionServed())
+        assert double.counters().connections == 1
 
 
 async def test_several_sessions_live_in_one_program(tmp_path: Path) -> None:

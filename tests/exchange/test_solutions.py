@@ -272,6 +272,17 @@ class TestCommands:
         with pytest.raises(ConfigurationError, match="command"):
             Command([])
 
+    async def test_a_program_that_ends_at_once_takes_it_along(self, tmp_path: Path) -> None:
+        command = Command([sys.executable, "-c", "import time; time.sleep(600)", "{path}"])
+        task = asyncio.create_task(command.solve(saved(tmp_path), None))
+        async with asyncio.timeout(PATIENCE):
+            while not command._running:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            command.kill()
+            with pytest.raises(SolutionFailed, match="signal 9"):
+                await task
+        assert not command._running
+
     async def test_output_without_end_is_a_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("insession.exchange.solutions.command.LARGEST", 1 << 20)
         with pytest.raises(SolutionFailed, match="larger"):
@@ -311,6 +322,22 @@ class TestOutputFolder:
             assert not tasks[0].done()
             (output / "one.json").write_text('[{"code": 1}]')
             assert await tasks[0] == '[{"code": 1}]'
+        await folder.close()
+
+    async def test_the_answer_of_an_earlier_session_of_that_name_is_not_taken(self, tmp_path: Path) -> None:
+        folder = OutputFolder(interval=0.01, settled=0.01)
+        answer = tmp_path / "files" / "sessions" / "1" / "output" / "one.json"
+        answer.parent.mkdir(parents=True)
+        answer.write_text('"of yesterday"')
+        os.utime(answer, (1.0, 1.0))
+        task = asyncio.create_task(folder.solve(saved(tmp_path, "one"), None))
+        async with asyncio.timeout(PATIENCE):
+            while not folder._waits or next(iter(folder._waits.values())).future.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            done, _ = await asyncio.wait({task}, timeout=0.1)
+            assert not done
+            answer.write_text('"of today"')
+            assert await task == '"of today"'
         await folder.close()
 
     async def test_one_that_is_not_waited_for_any_more_is_not_looked_at(self, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Aborting a session that another process serves: asked for through the store, done by who has the line.
 
-Who wants the end puts a message under the session and interrupts it (`ask`). Who serves it hears of that
-(`when_asked`), aborts at the platform, and puts what the platform said where the other looks for it.
+Who wants the end puts a message under the session (`ask`). Who serves it looks for one (`heed`), aborts at the
+platform, and puts what the platform said where the other looks for it. The record is not touched: the platform may
+refuse, and then the session goes on.
 """
 
 from __future__ import annotations
@@ -12,19 +13,17 @@ from typing import Final
 
 import msgspec
 
-from insession.kernel.record import State
 from insession.kernel.session import Session
 
 from .errors import AbortRefused, AbortTimedOut, ExchangeError
 from .looking import is_served
-from .outcomes import Outcome
 
-__all__ = ["REASON", "ask", "when_asked"]
-REASON: Final = Outcome.CLIENT_ABORT.value
+__all__ = ["LOOK_AROUND", "ask", "heed"]
+LOOK_AROUND: Final = 1.0
+"""Who serves looks so often (seconds) whether its session is to be aborted."""
 _ASKED: Final = "abort/asked"
 _ANSWERED: Final = "abort/answered"
 _LOOK: Final = 0.1
-_LOOK_AROUND: Final = 1.0
 _LAST_WORD: Final = 2.0
 
 
@@ -49,10 +48,17 @@ async def ask(session: Session, message: str, wait: float) -> bool:
     no word of it within ``wait`` seconds.
     """
     await session.items.delete(_ANSWERED)
-    await session.items.put(_ASKED, msgspec.to_builtins(_Asked(message)))
-    await session.interrupt(REASON)
+    # It outlives nobody who waits for it: who joins the session later is not to abort it.
+    await session.items.put(_ASKED, msgspec.to_builtins(_Asked(message)), expires=wait + LOOK_AROUND)
+    try:
+        return await _heard(session, wait)
+    finally:
+        await session.items.delete(_ASKED)
+
+
+async def _heard(session: Session, wait: float) -> bool:
     loop = asyncio.get_running_loop()
-    until, look = loop.time() + wait, loop.time() + _LOOK_AROUND
+    until, look = loop.time() + wait, loop.time() + LOOK_AROUND
     while loop.time() < until:
         if (found := await session.items.get(_ANSWERED)) is not None:
             _raise(msgspec.convert(found.data, _Answered))
@@ -61,30 +67,20 @@ async def ask(session: Session, message: str, wait: float) -> bool:
             # One that was killed seems to serve until its lease has run out.
             if not await is_served(session):
                 return False
-            look = loop.time() + _LOOK_AROUND
+            look = loop.time() + LOOK_AROUND
         await asyncio.sleep(_LOOK)
     raise AbortTimedOut(wait)
 
 
-async def when_asked(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
-    """Wait until somebody asks for the session's abort, and have it done; returns when the platform confirmed it.
+async def heed(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
+    """Abort the session if somebody asks for that; whether the platform confirmed it.
 
-    What fails is told to who asked, the session goes on, and the next who asks is waited for. False where the session
-    ends in another way.
+    What fails is told to who asked, and the session goes on.
     """
-    await session.wait_interrupted()
-    await session.refresh()
-    if session.state is not State.INTERRUPTED:
+    found = await session.items.get(_ASKED)
+    if found is None:
         return False
-    while not await _answered(session, abort):
-        # The record has ended, so that no event tells of the next question.
-        while await session.items.get(_ASKED) is None:  # noqa: ASYNC110 - it is another process that asks
-            await asyncio.sleep(_LOOK_AROUND)
-    return True
-
-
-async def _answered(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
-    answering = asyncio.ensure_future(_answer(session, abort))
+    answering = asyncio.ensure_future(_answer(session, abort, msgspec.convert(found.data, _Asked)))
     try:
         return await asyncio.shield(answering)
     except asyncio.CancelledError:
@@ -93,9 +89,7 @@ async def _answered(session: Session, abort: Callable[[str], Awaitable[None]]) -
         raise
 
 
-async def _answer(session: Session, abort: Callable[[str], Awaitable[None]]) -> bool:
-    found = await session.items.get(_ASKED)
-    asked = _Asked() if found is None else msgspec.convert(found.data, _Asked)
+async def _answer(session: Session, abort: Callable[[str], Awaitable[None]], asked: _Asked) -> bool:
     try:
         await abort(asked.message)
     except AbortRefused as error:

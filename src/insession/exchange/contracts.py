@@ -61,6 +61,10 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     raw: Mapping[str, Any] = {}
 
 
+def _nobody() -> None:
+    """Nobody is told."""
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What a desk is opened with, once the platform's session is known.
 
@@ -68,7 +72,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     an acknowledgement; it raises `NotConnectedError` while there is no line (the answer stays pending, and goes
     with `WorkDesk.resend`) and `AnswerTooLarge` where it can never go. ``tell`` takes an `ExchangeEvent`.
     ``parameters`` are those of the start, where this client started it; ``joined``: the session was there already.
-    ``file_timeout`` is what the platform gives for each file where it says no more (seconds).
+    ``file_timeout`` is what the platform gives for each file where it says no more (seconds). ``displaced`` is called
+    once another process has taken the session over: the desk writes nothing any more, and nothing is to be sent.
     """
 
     session_id: Id
@@ -79,6 +84,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = {}
     file_timeout: float | None = None
     resend: Resend = "always"
+    displaced: Callable[[], None] = _nobody
 
 
 class WorkDesk(Protocol):
@@ -95,7 +101,8 @@ class WorkDesk(Protocol):
         """Save a file, journal it and queue it for its solution; returns once it is on disk.
 
         A file that is known already is not solved again; if its answer is there it is sent again, unless ``resend`` is
-        ``never``. Never raises for what is wrong with the file: that is told.
+        ``never``. Never raises for what is wrong with the file: that is told. Raises `SessionServed` once another
+        process has taken the session over.
         """
 
     async def answer(self, file_id: Id, answer: object) -> None:
@@ -121,6 +128,12 @@ class WorkDesk(Protocol):
 
     async def last(self) -> Id | None:
         """The id of this participant's session that, as far as the journal knows, is not over; None: there is none."""
+
+    async def still_ours(self) -> None:
+        """Return once it is sure that no other process serves the session meanwhile. Raises `SessionServed`."""
+
+    async def over(self, session_id: Id, outcome: Outcome) -> None:
+        """A session that is not served here is over: its record, if there is one, is closed with that reason."""
 
 
 class What(enum.Enum):

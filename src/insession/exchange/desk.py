@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
 from msgspec.structs import replace
 
-from insession.errors import InvalidInput
+from insession.errors import InvalidInput, StoreError
 from insession.kernel.clock import Alarm
 from insession.kernel.contract import Store
 from insession.kernel.engine import Engine
 from insession.kernel.ids import check_text
 
-from .aborting import when_asked
+from .aborting import LOOK_AROUND, heed
 from .answering import Answering, Policy, encoded
 from .cases import Case, Waiting, epicrisis_of
 from .contracts import Id, Received, Serving, What
 from .errors import ForeignSession, SessionEssayNotCorrectError, SessionNotStarted, SessionServed, SolutionFailed
 from .files import SessionFiles, root_folder
-from .holding import Held, exchange_engine, last_session
+from .holding import Held, exchange_engine
 from .intake import Intake
 from .journal import OPEN, FileState
+from .looking import newest
 from .names import id_text, safe_name
 from .outbox import NEVER_TWICE, Outbox
 from .outcomes import Outcome
@@ -161,12 +163,29 @@ class Desk:
 
     async def last(self) -> Id | None:
         """See `WorkDesk.last`."""
-        return await last_session(await self._engine(), self._participant)
+        session = await newest(await self._engine(), self._participant, live=True)
+        return None if session is None else session.data["session_id"]
+
+    async def still_ours(self) -> None:
+        """See `WorkDesk.still_ours`."""
+        if self._served is not None:
+            await self._served.held.sure()
+
+    async def over(self, session_id: Id, outcome: Outcome) -> None:
+        """See `WorkDesk.over`."""
+        session = await newest(await self._engine(), self._participant, session_id, live=True)
+        if session is not None:
+            await session.close(outcome.value)
 
     async def attend(self, abort: Callable[[str], Awaitable[None]]) -> None:
-        """While a session is served: have it aborted when another process asks for that (`aborting.ask`)."""
-        if self._served is not None:
-            await when_asked(self._served.held.session, abort)
+        """While this session is served: have it aborted when another process asks for that (`aborting.ask`)."""
+        served = self._served
+        while served is not None and served is self._served:
+            # A store that is away now may be there the next time.
+            with suppress(StoreError):
+                if await heed(served.held.session, abort):
+                    return
+            await asyncio.sleep(LOOK_AROUND)
 
     async def answer(self, file_id: Id, answer: object) -> None:
         """Answer a file by hand, also one that failed. It is journaled and sent like a solution's.

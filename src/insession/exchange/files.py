@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path, PurePath
 from typing import Any, Final
-
-import msgspec
 
 from insession.errors import InvalidInput
 
@@ -32,8 +31,10 @@ def content_bytes(content: object) -> bytes:
     if isinstance(content, bytes):
         return content
     try:
-        return content.encode() if isinstance(content, str) else msgspec.json.encode(content)
-    except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        # As the standard library reads numbers, so it writes them: of any size.
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput("content", f"is no text or JSON value that can be kept: {type(error).__name__}") from None
 
 

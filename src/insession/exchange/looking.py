@@ -7,19 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from insession.errors import LockTimeout
 from insession.kernel.engine import Engine
 from insession.kernel.record import State
 from insession.kernel.session import Session
 
 from .contracts import Id
-from .holding import KIND
+from .holding import KIND, is_served
 from .journal import FileEntry, Journal
 from .outcomes import Outcome
 from .report import FileReport, Report
 
 __all__ = ["Seen", "is_served", "newest", "see"]
-_MOMENT: Final = 1.0
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -67,16 +65,6 @@ async def see(session: Session) -> Seen:
     report = Report.of_journal(session.data["session_id"], entries, outcome)
     report.began, report.ended = record.opened, record.ended
     return Seen(key=session.id, live=record.live, served=await is_served(session), data=session.data, report=report)
-
-
-async def is_served(session: Session) -> bool:
-    """Whether a process serves it now. One that was killed seems to until its lease has run out."""
-    try:
-        # A list of leases would also show one that has run out.
-        async with session.lock("serve", ttl=_MOMENT, wait=0):
-            return False
-    except LockTimeout:
-        return True
 
 
 def _rank(session: Session) -> tuple[bool, float]:

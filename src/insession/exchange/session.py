@@ -185,7 +185,11 @@ class Session:
         await self._serving().send_file(epicrisis, answer)
 
     async def wait(self) -> Outcome:
-        """Wait until the session, or serving it, has ended; how. Raises `SessionNotStarted`."""
+        """Wait until the session, or serving it, has ended; how.
+
+        Raises `SessionNotStarted`, and `SessionServed` where another process took the session over, which it may once
+        this one has stood still for longer than its lease.
+        """
         return await self._serving().wait()
 
     async def stop(self) -> None:
@@ -200,19 +204,21 @@ class Session:
     def tell(self, event: ExchangeEvent) -> None:
         """Tell whoever wants to know what happened; what they raise is logged and reaches nobody else."""
         if self._log is not None:
-            self._log.tell(event)
+            _told(self._log.tell, event)
         for hear in self._on_event:
             _told(hear, event)
 
     def wire(self, message: WireMessage) -> None:
         """Tell whoever wants to see what goes over the wire."""
         if self._log is not None:
-            self._log.wire(message)
+            _told(self._log.wire, message)
         for hear in self._on_wire:
             _told(hear, message)
 
     def _attend(self, connector: SessionConnectorAbstract) -> None:
         """Abort when another process asks for that, see `insession.exchange.aborting`."""
+        if self._attending is not None:
+            self._attending.cancel()  # it looked for the session before
         if isinstance(self._desk, Desk):
             work = _attended(self._desk, connector)
             self._attending = asyncio.create_task(work, name="insession exchange aborts")

@@ -122,7 +122,6 @@ async def replayed(
 async def _aborted(settings: ExchangeSettings, message: str, wait: float) -> Report:
     participant = settings.token.get_secret_value()
     async with exchange_engine(settings.store) as engine:
-        # Also one whose record has ended: the platform may have refused to abort it.
         session = await newest(engine, participant)
         if session is not None and await is_served(session) and await ask(session, message, wait):
             return (await see(session)).report

@@ -14,11 +14,11 @@ from insession.cli.call import Call
 from insession.cli.codes import tell
 from insession.errors import InsessionError
 from insession.exchange.debuglog import NAME
-from insession.exchange.errors import AuthRefused, ExchangeError, SessionTimedOut, StartSessionError
+from insession.exchange.errors import AuthRefused, ExchangeError, SessionServed, SessionTimedOut, StartSessionError
 from insession.exchange.outcomes import Outcome
 from insession.exchange.session import Session
 from insession.exchange.settings import ExchangeSettings
-from insession.exchange.solutions import Solver
+from insession.exchange.solutions import Command, Solver
 
 from .codes import of_error, of_report
 from .options import Flags, isolation_of, resuming
@@ -49,10 +49,7 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
         with watching:
             outcome = await _served(settings, solver, begin, watching, again, as_json=call.display.as_json)
     except ExchangeError as error:
-        watching.report.outcome = watching.report.outcome or _outcome_of(error)
-        code = of_error(error)
-        _end(watching, again)
-        return code
+        return _failed(error, watching, again)
     except InsessionError:
         _end(watching, again)
         raise
@@ -61,6 +58,18 @@ async def serve(call: Call, settings: ExchangeSettings, flags: Flags, begin: Beg
     watching.report.outcome = outcome
     _end(watching, again)
     return of_report(watching.report, outcome, answers=solver is not None)
+
+
+def _failed(error: ExchangeError, watching: Watching, again: list[str]) -> int:
+    """Say what failed, and the report; the exit code."""
+    if isinstance(error, SessionServed):
+        # It is another's to go on with: nothing is said of how.
+        watching.end()
+        return of_error(error)
+    watching.report.outcome = watching.report.outcome or _outcome_of(error)
+    code = of_error(error)
+    _end(watching, again)
+    return code
 
 
 def _is_of_no_session(record: logging.LogRecord) -> bool:
@@ -92,7 +101,7 @@ async def _served(
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 return serving.result()
-            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again))
+            return await _stopped(session, serving, settings, stop, lambda: _leave(watching, again, solver))
         finally:
             for task in (serving, asked):
                 task.cancel()
@@ -133,8 +142,10 @@ async def _ended(session: Session, serving: asyncio.Future[Outcome]) -> Outcome:
         return Outcome.STOPPED
 
 
-def _leave(watching: Watching, again: list[str]) -> None:
+def _leave(watching: Watching, again: list[str], solver: Solver | None) -> None:
     """End the process. Whatever hangs is not waited for: the journal holds what it holds at each moment."""
+    if isinstance(solver, Command):
+        solver.kill()
     watching.__exit__(None, None, None)
     watching.report.outcome = Outcome.STOPPED
     _end(watching, again)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from insession.cli.codes import tell
 from insession.cli.display import Display
 from insession.cli.text import printable
 from insession.exchange.contracts import ExchangeEvent, What, WireMessage
@@ -80,7 +81,11 @@ class Watching:
     def end(self, **more: Any) -> None:
         """Show the report, and write it where it was asked for; ``more`` is added for programs."""
         if self._file is not None:
-            self.report.write(self._file)
+            try:
+                self.report.write(self._file)
+            except OSError as error:
+                # The session is over, and what else is to be said of it is still said.
+                tell(f"the report could not be written to {self._file}: {error.strerror}")
         if self._gone:
             return
         if self._display.as_json:

@@ -173,6 +173,11 @@ class Line:
             await _within(_GRACE, self._client.disconnect())
         await self.drop()
 
+    def give_up(self) -> None:
+        """Dial no more; one that stands is left as it is."""
+        if not self.stood:
+            self._watch.end("it was stopped before there was a connection")
+
     async def drop(self) -> None:
         """Let go of what is left of it."""
         self._watch.end("closed here")

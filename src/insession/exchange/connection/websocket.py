@@ -49,13 +49,18 @@ class Websocket(ConnectionAbstract):
         return None if self._line is None else self._line.opening
 
     def on(self, event: str, fn: Handler) -> Self:
-        """See `Connect.on`. Besides: ``retry`` with a reason and a delay, before each new attempt."""
+        """See `Connect.on`. Besides: ``retry`` with a reason and a delay, before each new attempt.
+
+        And ``dial``, which is waited for right before one: the line of who is not to come back is not made.
+        """
         self._handlers[event] = fn
         return self
 
     def halt(self) -> None:
         """See `ConnectionAbstract.halt`."""
         self._halted = True
+        if self._line is not None:
+            self._line.give_up()
 
     async def connect(self) -> Self:
         """See `ConnectionAbstract.connect`. What another attempt would not mend is raised at once."""
@@ -119,6 +124,8 @@ class Websocket(ConnectionAbstract):
             delay = self._delay(attempt)
             self._hear("retry", (reason, delay))
             await asyncio.sleep(delay)
+            if self._wanted() and (before := self._handlers.get("dial")) is not None:
+                await _called(before, "dial", ())
             if not self._wanted():
                 break
             try:

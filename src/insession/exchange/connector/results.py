@@ -11,7 +11,7 @@ from typing import Any, Final
 from insession.exchange.connection.connection import ConnectionAbstract
 from insession.exchange.contracts import Id, Outgoing, Resend, WorkDesk
 from insession.exchange.dialects import Dialect, Said, Verdict
-from insession.exchange.errors import NotConnectedError, ResultTimedOut, SessionNotStarted
+from insession.exchange.errors import NotConnectedError, ResultTimedOut, SessionNotStarted, SessionServed
 
 MOST_REFUSALS: Final = 3
 """So often an answer is tried that the platform answers with an error: it may only have failed to save it."""
@@ -71,6 +71,8 @@ class Results:
         """Of each answer that was ever sent."""
         self._refusals: dict[str, int] = {}
         self._cuts: dict[str, int] = {}
+        self._retries: dict[str, asyncio.Task[None]] = {}
+        """Answers without a verdict, or with an error for one, that go again in a moment."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._landed = asyncio.Event()
 
@@ -110,8 +112,8 @@ class Results:
         """There is a line, and we are in the session: send what waits."""
         if not self._closed:
             self._open = True
-            # The desk may be closed while it sends: the session is over then.
-            with contextlib.suppress(SessionNotStarted):
+            # The desk may be closed while it sends, or be another process's: the session is over, here, then.
+            with contextlib.suppress(SessionNotStarted, SessionServed):
                 await self._desk.resend()
 
     async def judge(self, verdict: Verdict) -> None:
@@ -122,14 +124,21 @@ class Results:
         if not self._flights:
             self._landed.set()
         file_id = self._ids.get(verdict.key)
+        if file_id is None and verdict.accepted:
+            file_id = verdict.file_id  # of an answer that an earlier process sent, perhaps: the journal knows
         if file_id is None:
             self._report("a verdict on a file that is none of this session", None)
         elif verdict.accepted:
+            if (retry := self._retries.pop(verdict.key, None)) is not None:
+                retry.cancel()  # it was sent twice, and the other one was taken
             await self._desk.acknowledged(file_id)
+        elif flight is None and verdict.key in self._retries:
+            self._report("one more error for an answer that goes again in a moment", file_id)
         elif flight is None or not self._tries_again(verdict.key):
             await self._desk.refused(file_id, verdict.message)
         else:
-            self._spawn(self._send_again(flight.outgoing, self._retry * 2 ** self._refusals[verdict.key]))
+            delay = self._retry * 2 ** self._refusals[verdict.key]
+            self._retries[verdict.key] = self._spawn(self._send_again(flight.outgoing, delay, verdict.key))
 
     def _tries_again(self, key: str) -> bool:
         refusals = self._refusals[key] = self._refusals.get(key, 0) + 1
@@ -144,18 +153,20 @@ class Results:
             self._landed.set()
             if self._resend == "never":
                 return
-            self._spawn(self._send_again(flight.outgoing, 0.0))
+            self._retries[key] = self._spawn(self._send_again(flight.outgoing, 0.0, key))
 
-    async def _send_again(self, outgoing: Outgoing, most_delay: float) -> None:
+    async def _send_again(self, outgoing: Outgoing, most_delay: float, key: str) -> None:
         await asyncio.sleep(random.uniform(0.0, most_delay))  # noqa: S311 - jitter
+        self._retries.pop(key, None)
         # Without a line it waits at the desk, and goes with the next one.
         with contextlib.suppress(NotConnectedError):
             await self.send(outgoing)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def line_lost(self) -> None:
         """The line is gone, and with it every verdict that was to come over it."""

@@ -59,7 +59,10 @@ class SessionConnectorAbstract(abc.ABC):
         """
 
     async def wait(self) -> Outcome:
-        """Wait until the session, or serving it, has ended; how."""
+        """Wait until the session, or serving it, has ended; how.
+
+        Raises `SessionServed` where another process took the session over, because this one stood still too long.
+        """
         if self._platform_connection is not None:
             await self._platform_connection.wait()
         return self.outcome or Outcome.STOPPED

@@ -8,10 +8,12 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from insession.errors import InsessionError
 from insession.exchange.connection import Target, Websocket
 from insession.exchange.connection.connection import ConnectionAbstract
-from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Received, Serving, What, WireMessage
+from insession.exchange.contracts import ExchangeEvent, Id, Outgoing, Serving, What, WireMessage
 from insession.exchange.dialects import (
     AbortConfirmed,
     AbortDenied,
@@ -31,16 +33,18 @@ from insession.exchange.errors import (
     AbortTimedOut,
     AuthRefused,
     ExchangeError,
-    ForeignSession,
     NotConnectedError,
     SessionNotExistError,
     SessionNotStarted,
+    SessionServed,
     SessionTimedOut,
     StartSessionError,
 )
 from insession.exchange.options import StarterOptions
 from insession.exchange.outcomes import Outcome
+from insession.exchange.redaction import Redaction
 
+from .arrivals import Arrivals
 from .asking import LineDown, LineUp, Questions, Stopped
 from .joining import Joining
 from .results import Results
@@ -53,7 +57,10 @@ LATE: Final = 3600.0
 """So much later than its files take a session may end."""
 LAST_VERDICTS: Final = 2.0
 """So long verdicts are waited for that are under way at the end."""
-MOST_EARLY: Final = 1_000
+SURE: Final = 10.0
+"""So long a new line waits for the desk to be sure that no other process serves the session."""
+MOST_STRANGE: Final = 1_000
+"""Of so many events that no dialect has each is told once."""
 _OUTCOMES: Final = {"finish": Outcome.FINISH, "timeout-close": Outcome.TIMEOUT_CLOSE}
 
 
@@ -81,13 +88,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             sent=self._sent,
             report=self._report,
         )
+        self._arrivals = Arrivals(session.desk, self._results, self._report)
+        self._redaction = Redaction([settings.token.get_secret_value()])
         self._lines = 0
         self._id: Id | None = None
-        self._over: Heard | None = None
-        """What ended a session before we knew in which one we are."""
-        self._early: list[FileCame] = []
         self._strange: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._rejoining: asyncio.Task[None] | None = None
         self._life: asyncio.Task[Outcome] | None = None
         self._end: asyncio.Future[tuple[Outcome, str]] | None = None
@@ -96,7 +101,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     def _connected_to(self, session: Session) -> ConnectionAbstract:
         connection = Websocket(Target.of(session.settings, session.ssl_context))
         connection.on("connect", self._line_up).on("disconnect", self._line_down).on("retry", self._line_retried)
-        return connection.on("*", self._heard)
+        return connection.on("dial", self._may_dial).on("*", self._heard)
 
     @property
     def session_id(self) -> Id | None:
@@ -158,6 +163,7 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 parameters={} if options is None or joined else options.prepare_to_command(),
                 file_timeout=(None if options is None else options.file_timeout) or settings.file_timeout,
                 resend=settings.resend,
+                displaced=self._displaced,
             )
         )
         self._tell(What.JOINED if joined else What.STARTED)
@@ -165,12 +171,9 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         if seconds is None and options is not None and not joined and options.duration is not None:
             seconds = options.duration + LATE
         self._life = asyncio.create_task(self._lived(seconds), name="insession exchange session")
-        over = self._joining.over or self._over
-        if over is not None:
-            await self._act(over)
-        early, self._early = self._early, []
-        for file in early:
-            self._take_in(file)
+        if self._joining.over is not None:
+            await self._act(self._joining.over)
+        self._arrivals.open(session_id)
 
     async def _lived(self, seconds: float | None) -> Outcome:
         """Wait for the end of the session, and clear up after it."""
@@ -180,7 +183,8 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
                 outcome, message = await asyncio.shield(self._end)
         except TimeoutError:
             self._error = SessionTimedOut(seconds or 0.0)
-            outcome, message = Outcome.LOST, str(self._error)
+            self._ended(Outcome.LOST, str(self._error))
+            outcome, message = self._end.result()
         self.outcome = outcome
         try:
             await self._cleared_up(outcome)
@@ -193,8 +197,12 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     async def _cleared_up(self, outcome: Outcome) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._deadlines.drain
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._deadlines.drain)
+        if isinstance(self._error, SessionServed):
+            # Its files are another's now: nothing goes out any more, and nothing here can be finished.
+            await self._results.close()
+            until = loop.time()
+        else:
+            await self._arrivals.settled(self._deadlines.drain)
         if outcome is Outcome.STOPPED:
             await self._session.desk.drain(max(0.0, until - loop.time()))
         elif outcome in (Outcome.FINISH, Outcome.TIMEOUT_CLOSE):
@@ -211,11 +219,14 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         """See `SessionConnectorAbstract.wait`. Raises `SessionNotStarted`."""
         if self._life is None:
             raise SessionNotStarted
-        return await asyncio.shield(self._life)
+        outcome = await asyncio.shield(self._life)
+        if isinstance(self._error, SessionServed):
+            raise self._error
+        return outcome
 
     @property
     def error(self) -> ExchangeError | None:
-        """Why it ended, where that is an error of its own: `AuthRefused`, `SessionTimedOut`."""
+        """Why it ended, where that is an error of its own: `AuthRefused`, `SessionTimedOut`, `SessionServed`."""
         return self._error
 
     async def stop(self) -> None:
@@ -248,8 +259,11 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             async with self._questions.asking():
                 await self._connection.connect()
                 active = await self._joining.active(await self._joining.look())
-                await self._ask_abort(active if active is not None else await self._session.desk.last(), message)
+                self._id = active if active is not None else await self._session.desk.last()
+                await self._ask_abort(self._id, message)
             outcome = Outcome.CLIENT_ABORT
+            if self._id is not None:
+                await self._session.desk.over(self._id, outcome)
         finally:
             self.outcome = outcome
             await self._connection.disconnect()
@@ -278,12 +292,18 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
         self._questions.tell(LineDown())
         self._results.line_lost()
 
+    async def _may_dial(self) -> None:
+        """Wait until the session is surely ours: the platform gives it to whoever connects."""
+        with contextlib.suppress(TimeoutError, SessionServed):
+            async with asyncio.timeout(SURE):
+                await self._session.desk.still_ours()
+
     def _line_retried(self, reason: str, delay: float) -> None:
         self._tell(What.NOTICE, message=f"{reason}; the next attempt is in {delay:.1f} s")
 
     async def _rejoined(self) -> None:
         """After a line was lost: be in the session again, then send what waits."""
-        with contextlib.suppress(NotConnectedError, AuthRefused):
+        with contextlib.suppress(NotConnectedError, AuthRefused, SessionServed):
             async with self._questions.asking():
                 said = await self._joining.again()
             if isinstance(said, RejoinRefused):
@@ -303,23 +323,31 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
             self._report(f"the event {event[:80]!r} is not taken: {error}", None)
             return
         if said is not None:
-            await self._act(said)
-        elif event not in self._strange and len(self._strange) < MOST_EARLY:
+            await self._act(self._without_token(said))
+        elif event not in self._strange and len(self._strange) < MOST_STRANGE:
             self._strange.add(event)
             self._report(f"the event {event[:80]!r} is none of the dialect of {self._dialect.name}", None)
+
+    def _without_token(self, said: Heard) -> Heard:
+        """What a platform says is shown and kept; it may repeat the token that it does not like."""
+        message = getattr(said, "message", "")
+        clean = self._redaction.text(message)
+        return said if clean == message else structs.replace(said, message=clean)
 
     async def _act(self, said: Heard) -> None:
         asked = self._questions.tell(said)
         match said:
             case FileCame():
-                self._came(said)
+                self._arrivals.came(said)
             case Started() | Rejoined() if self._id is None:
                 self._joining.over = None
             case Closed() | Aborted() if self._id is None:
                 # Of an earlier session, unless it is the one that is being joined: its id decides, once that is known.
                 self._joining.over = said
             case Verdict() if self._ours(said.session_id):
-                await self._results.judge(said)
+                # It may come when the desk is closed already.
+                with contextlib.suppress(SessionNotStarted, SessionServed):
+                    await self._results.judge(said)
             case AuthError():
                 self._connection.halt()
                 self._error = AuthRefused(said.message)
@@ -339,40 +367,16 @@ class SessionWebsocketConnector(SessionConnectorAbstract):
     def _ours(self, session_id: Id | None) -> bool:
         return session_id is None or self._id is None or str(session_id) == str(self._id)
 
-    def _came(self, file: FileCame) -> None:
-        if self._life is not None:
-            self._take_in(file)
-        elif len(self._early) < MOST_EARLY:
-            self._early.append(file)
-
-    def _take_in(self, file: FileCame) -> None:
-        if self._end is None or self._end.done():
-            return
-        if not self._ours(file.session_id):
-            self._report(str(ForeignSession()), file.file_id)
-            return
-        assert self._id is not None  # noqa: S101 - files wait until it is known
-        self._results.know(file.file_id, file.raw)
-        received = Received(
-            session_id=self._id if file.session_id is None else file.session_id,
-            file_id=file.file_id,
-            content=file.content,
-            fetch=file.fetch,
-            timeout=file.timeout,
-            at=time.time(),
-            raw=file.raw,
-        )
-        task = asyncio.create_task(self._session.desk.take_in(received))
-        self._tasks.add(task)
-        task.add_done_callback(self._taken_in)
-
-    def _taken_in(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._report(f"a file could not be taken in ({type(error).__name__})", None)
+    def _displaced(self) -> None:
+        """Another process serves the session now."""
+        if self._end is not None and not self._end.done():
+            self._error = SessionServed()
+            self._connection.halt()
+            self._ended(Outcome.STOPPED, str(self._error))
 
     def _ended(self, outcome: Outcome, message: str) -> None:
         if self._end is not None and not self._end.done():
+            self._arrivals.close()
             self._end.set_result((outcome, message))
 
     async def _say(self, said: Said) -> None:

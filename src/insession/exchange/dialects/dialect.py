@@ -69,11 +69,15 @@ class FileCame(Heard, frozen=True, kw_only=True):
 
 
 class Verdict(Heard, frozen=True, kw_only=True):
-    """What the platform says of an answer. ``key`` is what `Dialect.key` makes of a file."""
+    """What the platform says of an answer.
+
+    ``key`` is what `Dialect.key` makes of a file; ``file_id`` is its id, where the verdict has it.
+    """
 
     session_id: Id | None
     key: str
     accepted: bool
+    file_id: Id | None = None
 
 
 class Closed(Heard, frozen=True, kw_only=True):

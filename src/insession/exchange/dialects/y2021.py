@@ -5,13 +5,13 @@ Files are heard in both spellings (``avaiable`` is the page's own), with text or
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
 from insession.errors import InvalidInput
 from insession.exchange.contracts import Id, Outgoing
 from insession.exchange.errors import EmptyError, ValidationError
+from insession.exchange.files import content_bytes
 from insession.exchange.options import SessionStarterOptions, StarterOptions
 
 from .dialect import FileCame, Heard, Said, Verdict, fields_of, id_in, id_or_none, message_in, plain
@@ -36,9 +36,11 @@ class Dialect2021:
             return _file(fields_of(payload))
         if name in _VERDICTS:
             fields = fields_of(payload)
+            file_id = id_in(fields, "fileId")
             return Verdict(
                 session_id=id_or_none(fields, "sessionId"),
-                key=str(id_in(fields, "fileId")),
+                key=str(file_id),
+                file_id=file_id,
                 accepted=_VERDICTS[name],
                 message=message_in(payload),
             )
@@ -91,12 +93,9 @@ def _content(content: object) -> bytes:
     """Text as it is, an object as compact JSON (R36)."""
     if content is None or content in ("", b""):
         raise EmptyError("content: the file has none")
-    if isinstance(content, bytes):
-        return content
-    if not isinstance(content, str | dict | list):
+    if not isinstance(content, str | bytes | dict | list):
         raise ValidationError("content: is neither text nor an object")
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise ValidationError("content: has half a character, which UTF-8 cannot hold") from None
+        return content_bytes(content)
+    except InvalidInput as error:
+        raise ValidationError(str(error)) from None

@@ -39,10 +39,12 @@ class Command:
             raise ConfigurationError("command: is a program with its arguments")
         self._by_path = any(PATH in one for one in self._arguments)
         self._environment = dict(environment or {})
+        self._running: set[Process] = set()
 
     async def solve(self, epicrisis: Epicrisis, timeout: float | None) -> object:
         """Run it to its end. Raises `SolutionFailed`."""
         process = await self._started(epicrisis, timeout)
+        self._running.add(process)
         ended = False
         try:
             answer = await _read(process)
@@ -50,7 +52,9 @@ class Command:
             ended = True
         finally:
             if not ended:
-                await _kill(process)
+                _kill(process)
+                await process.wait()
+            self._running.discard(process)
         if code != 0:
             raise SolutionFailed(f"the command ended with {_how(code)}")
         try:
@@ -60,6 +64,11 @@ class Command:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def kill(self) -> None:
+        """Kill what runs, now: for a program that ends at once. They are in groups of their own, and would go on."""
+        for process in self._running:
+            _kill(process)
 
     async def _started(self, epicrisis: Epicrisis, timeout: float | None) -> Process:
         path = epicrisis.path_to_xml.absolute()
@@ -100,13 +109,12 @@ async def _read(process: Process) -> bytes:
     return b"".join(parts)
 
 
-async def _kill(process: Process) -> None:
+def _kill(process: Process) -> None:
     with suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-    await process.wait()
 
 
 def _how(code: int) -> str:

@@ -23,10 +23,12 @@ _Seen = tuple[int, int]
 class _Wait:
     """One file that an answer is waited for."""
 
-    __slots__ = ("future", "seen", "since")
+    __slots__ = ("future", "received", "seen", "since")
 
-    def __init__(self, future: asyncio.Future[object]) -> None:
+    def __init__(self, future: asyncio.Future[object], received: int) -> None:
         self.future = future
+        self.received = received
+        """When the file was written (ns)."""
         self.seen: _Seen | None = None
         self.since = 0.0
 
@@ -35,7 +37,8 @@ class OutputFolder:
     """Waits for ``output/<name>.json`` beside the folder of the file, ``<name>`` being that of ``input/<name>.xml``.
 
     An answer is taken once it is JSON and has not changed for ``settled`` seconds, so that a program that writes it
-    in place is not read half way. All that are waited for are looked at together, every ``interval`` seconds.
+    in place is not read half way; one that is older than the file is an earlier session's, and is not taken. All
+    that are waited for are looked at together, every ``interval`` seconds.
     """
 
     unlimited: bool = True
@@ -50,7 +53,8 @@ class OutputFolder:
         """Wait until the answer is there."""
         path = epicrisis.path_to_xml.parent.parent / OUTPUT / f"{epicrisis.path_to_xml.stem}.json"
         await asyncio.to_thread(make_folder, path.parent)
-        wait = self._waits[path] = _Wait(asyncio.get_running_loop().create_future())
+        received = (await asyncio.to_thread(epicrisis.path_to_xml.stat)).st_mtime_ns
+        wait = self._waits[path] = _Wait(asyncio.get_running_loop().create_future(), received)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
@@ -80,7 +84,7 @@ class OutputFolder:
 
     def _is_settled(self, path: Path, stat: _Seen, now: float) -> bool:
         wait = self._waits.get(path)
-        if wait is None or wait.future.done():
+        if wait is None or wait.future.done() or stat[0] < wait.received:
             return False
         if wait.seen != stat:
             wait.seen, wait.since = stat, now

@@ -48,6 +48,8 @@ class HeldSession:
         self._lose = lose
         self._files = self.mishaps.order(files)
         self._due = 0
+        self._strangers = 0
+        """Files of another session that are to be sent, with the next of ours."""
         self._open = len(self.counts)
         """Files that are neither answered nor missed."""
         self._changed = asyncio.Event()
@@ -90,6 +92,7 @@ class HeldSession:
         """Take a result of a file; what to answer: None for nothing, "" for success, else the error."""
         now, sha256 = asyncio.get_running_loop().time(), digest(content.encode())
         self.mishaps.line_works()
+        count.results += 1
         if count.answered_at is None:
             count.answered_at = now
         if count.answer_sha256 is None:
@@ -112,13 +115,10 @@ class HeldSession:
     async def _fall_due(self, file: PlatformFile) -> None:
         if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
             self.mishaps.owe_drop()
+        self._strangers += self.mishaps.hits(file.id, self.mishaps.faults.foreign_every)
         if self.joined is None:
             self._miss(self.counts[file.id])
             return
-        if self.mishaps.hits(file.id, self.mishaps.faults.foreign_every):
-            self.foreign += 1
-            stranger = PlatformFile(id=self._dialect.file_id(990_000 + self.foreign), content="not yours")
-            await self._tell(self.joined, *self._dialect.offer(self._dialect.session_id(8_000), stranger))
         for _ in range(2 if self.mishaps.hits(file.id, self.mishaps.faults.duplicate_every) else 1):
             await self._send(file)
         self.lose_if_due()
@@ -137,6 +137,9 @@ class HeldSession:
             self._lose(way)
 
     async def _send(self, file: PlatformFile) -> None:
+        if self.joined is not None and self._strangers:
+            self._strangers -= 1
+            await self._send_foreign(self.joined)
         if self.joined is None:
             return
         count = self.counts[file.id]
@@ -144,6 +147,11 @@ class HeldSession:
         if count.sent_at is None:
             count.sent_at = asyncio.get_running_loop().time()
         await self._tell(self.joined, *self._dialect.offer(self.id, file))
+
+    async def _send_foreign(self, sid: str) -> None:
+        self.foreign += 1
+        stranger = PlatformFile(id=self._dialect.file_id(990_000 + self.foreign), content="not yours")
+        await self._tell(sid, *self._dialect.offer(self._dialect.session_id(8_000), stranger))
 
     def _settled(self) -> bool:
         return self._rules.ending == "answered" and self._open == 0

@@ -40,6 +40,8 @@ class PlatformMemory:
         self._task = task
         self._sessions: list[tuple[str, HeldSession]] = []
         self._tokens: dict[str, str] = {}
+        self._gone: set[str] = set()
+        """Connections that are no more: what they still say was under way, and breaks no rule."""
         self._made = 0
         self._contents: dict[str, PlatformFile] = {}
         self._downloads: set[str] = set()
@@ -84,12 +86,15 @@ class PlatformMemory:
 
     def gone(self, sid: str) -> None:
         """It is not there any more."""
+        self._gone.add(sid)
         session = self.active(self._tokens.pop(sid, ""))
         if session is not None:
             session.leave(sid)
 
     async def heard(self, event: str, sid: str, data: Sequence[Any]) -> None:
         """A client says something."""
+        if sid in self._gone:
+            return
         token = self._tokens.get(sid)
         answer = self._events.get(event)
         if token is None or answer is None:
