@@ -37,7 +37,16 @@ def spoilt(number: int) -> str:
 
 def mixed(epicrisis: Epicrisis) -> str:
     """Hangs, blocks a CPU, raises, or answers; to be run in processes."""
-    what = spoilt(int(epicrisis.id))
+    return _answer(epicrisis, spoilt(int(epicrisis.id)))
+
+
+def rarely(epicrisis: Epicrisis) -> str:
+    """The same, a tenth as often: a session of thousands of files."""
+    number = int(epicrisis.id)
+    return _answer(epicrisis, "" if number % 10 else spoilt(number // 10))
+
+
+def _answer(epicrisis: Epicrisis, what: str) -> str:
     if what == "raises":
         raise ValueError(what)
     while what:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from typing import Any
 
@@ -43,4 +44,6 @@ async def participate(verb: str, options: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # What it has to say it says by `tell`.
+    logging.getLogger("insession.exchange").addHandler(logging.NullHandler())
     asyncio.run(participate(sys.argv[1], json.loads(sys.argv[2])))

@@ -61,7 +61,7 @@ class Participant:
         try:
             await self._client.connect(self._url, transports=["websocket"], namespaces=[self.room], wait_timeout=10)
         except BaseException:
-            await self._http.close()
+            await self._close()
             raise
         return self
 
@@ -69,4 +69,11 @@ class Participant:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.shutdown()
+        await self._close()
+
+    async def _close(self) -> None:
+        """What the library leaves open where a line is lost at its beginning."""
+        socket = self._client.eio.ws
+        if socket is not None:
+            await socket.close()
         await self._http.close()

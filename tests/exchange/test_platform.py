@@ -158,6 +158,7 @@ class Stubborn:
                 return
 
 
+@pytest.mark.filterwarnings("ignore:Unclosed connection:ResourceWarning")  # of the library, where it is cut off
 async def test_faults_come_in_turn_and_are_counted() -> None:
     faults = PlatformFaults(
         drop_every=3,

@@ -20,7 +20,7 @@ EARLY: Final = 300
 MORE: Final = 1.10
 """So many times the memory after the early files the process may have at the end."""
 MIXED: Final[Mapping[str, Any]] = {
-    "solution": "tests.exchange.failing:mixed",
+    "solution": "tests.exchange.failing:rarely",
     "isolation": "process",
     "policy": {"concurrency": 4, "tries": 1, "margin": 12.0},
     "file_timeout": 20,

@@ -48,6 +48,8 @@ class HeldSession:
         self._lose = lose
         self._files = self.mishaps.order(files)
         self._due = 0
+        self._open = len(self.counts)
+        """Files that are neither answered nor missed."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -103,12 +105,15 @@ class HeldSession:
         if self.mishaps.refuses(count.id):
             return "the result could not be saved"
         count.answers += 1
+        self._open -= not count.missed
         self._changed.set()
         return None if self.mishaps.keeps_back(count.id) else ""
 
     async def _fall_due(self, file: PlatformFile) -> None:
+        if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
+            self.mishaps.owe_drop()
         if self.joined is None:
-            self.counts[file.id].missed = self._rules.away == "lost"
+            self._miss(self.counts[file.id])
             return
         if self.mishaps.hits(file.id, self.mishaps.faults.foreign_every):
             self.foreign += 1
@@ -116,9 +121,12 @@ class HeldSession:
             await self._tell(self.joined, *self._dialect.offer(self._dialect.session_id(8_000), stranger))
         for _ in range(2 if self.mishaps.hits(file.id, self.mishaps.faults.duplicate_every) else 1):
             await self._send(file)
-        if self.mishaps.hits(file.id, self.mishaps.faults.drop_every):
-            self.mishaps.owe_drop()
         self.lose_if_due()
+
+    def _miss(self, count: FileCount) -> None:
+        if self._rules.away == "lost":
+            count.missed = True
+            self._open -= not count.answers
 
     def lose_if_due(self) -> None:
         """Lose the line, if that is due and the line is in use."""
@@ -138,7 +146,7 @@ class HeldSession:
         await self._tell(self.joined, *self._dialect.offer(self.id, file))
 
     def _settled(self) -> bool:
-        return self._rules.ending == "answered" and all(one.answers or one.missed for one in self.counts.values())
+        return self._rules.ending == "answered" and self._open == 0
 
     async def _wait_and_close(self, end: float) -> None:
         """Close when all is answered, or at `end`; a client that is away is waited for as long again."""
