@@ -124,7 +124,7 @@ def judge_answers(seen: Seen) -> Counter[str]:
             assert file.results <= 1, "it went again, though that was never to be"
             sorts["unknown"] += 1
             continue
-        assert state == "acknowledged"
+        assert state == "acknowledged", f"{file.id} is {state}, sent {file.sent} times, with {file.results} results"
         assert file.answers == 1, f"{file.id} has {file.answers} answers"
         assert file.equal, f"{file.id} was answered with different bytes"
         sorts[_sort(file)] += 1

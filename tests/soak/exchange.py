@@ -29,7 +29,7 @@ MIXED: Final[Mapping[str, Any]] = {
 
 async def _storm(folder: Path, files: int) -> str:
     kills = (files // 10, files // 3, files // 2)
-    seen = await storm(folder, files=files, drop_every=100, kills=kills, patience=240, **MIXED)
+    seen = await storm(folder, files=files, drop_every=100, kills=kills, patience=60, **MIXED)
     sorts = judge_answers(seen)
     judge_inputs(seen.counters, folder)
     assert seen.counters.sent == files

@@ -21,6 +21,8 @@ class FileCount(msgspec.Struct, kw_only=True):
     """Events of it that went out, also into a line that was dead."""
     missed: bool = False
     """It fell due while nobody was there, and was not sent later."""
+    results: int = 0
+    """Results of it that came, whatever was said to them."""
     answers: int = 0
     """Results that were accepted: 1 and no more."""
     repeats: int = 0
@@ -36,11 +38,6 @@ class FileCount(msgspec.Struct, kw_only=True):
     """When its first event went out, in seconds of the platform's own clock,"""
     answered_at: float | None = None
     """and when its first result came."""
-
-    @property
-    def results(self) -> int:
-        """Results of it that came, whatever was said to them."""
-        return self.answers + self.repeats + max(0, self.refused - self.repeats)
 
     @property
     def delay(self) -> float | None:

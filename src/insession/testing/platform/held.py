@@ -90,6 +90,7 @@ class HeldSession:
         """Take a result of a file; what to answer: None for nothing, "" for success, else the error."""
         now, sha256 = asyncio.get_running_loop().time(), digest(content.encode())
         self.mishaps.line_works()
+        count.results += 1
         if count.answered_at is None:
             count.answered_at = now
         if count.answer_sha256 is None:
