@@ -80,8 +80,12 @@ async def storm(
 async def _all_told(files: int, store: str) -> None:
     """Wait until the journal knows of each file what became of its answer."""
     async with asyncio.timeout(90):
-        while sum(state in {"acknowledged", "unknown"} for state in (await states(store)).values()) < files:
+        while _told(await states(store)) < files:
             await asyncio.sleep(0.2)
+
+
+def _told(seen: Mapping[FileId, str]) -> int:
+    return sum(state in {"acknowledged", "unknown"} for state in seen.values())
 
 
 async def states(store: str, participant: str = "participant") -> dict[FileId, str]:

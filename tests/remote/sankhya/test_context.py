@@ -29,7 +29,6 @@ from insession.remote.sankhya import (
     SimpleCRUDRequestWrapper,
 )
 from insession.testing import SankhyaDouble, SankhyaDoubleProcess
-
 from tests.remote.waiting import happens
 
 from .conftest import Opened, settings_for
