@@ -262,7 +262,7 @@ async def test_the_loop_is_never_held_up(make: Make, tmp_path: Any, tiny: Tiny) 
     stalls = []
     for _ in range(10):
         stalls.append(await longest_stall(use()))
-        if stalls[-1] < 0.04:
+        if stalls[-1] < 0.1:
             break
     assert min(stalls) < 0.1
 
