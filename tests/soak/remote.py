@@ -33,4 +33,4 @@ def remote_parts(*, full: bool) -> list[Part]:
     """Two; in the long form the first four times."""
     name = f"remote: {THREADS} threads of {CALLS} mixed calls of a service whose sessions die"
     death = "remote: a process that dies beside one that lives on, with its real wait"
-    return [*[Part(name, 60, _crowd)] * (4 if full else 1), Part(death, 40, _death)]
+    return [*[Part(name, 30, _crowd)] * (4 if full else 1), Part(death, 30, _death)]
