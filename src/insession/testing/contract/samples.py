@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -43,8 +44,8 @@ _A = TypeVar("_A", bound=Answer)
 
 
 def fresh_change() -> str:
-    """A change id that nobody had."""
-    return f"change-{next(_changes)}"
+    """A change id that nobody had, in no process of this host."""
+    return f"change-{os.getpid()}-{next(_changes)}"
 
 
 def sid(name: str, owner: str | None = None, *, kind: str = KIND, by_kind: bool = False) -> str:
