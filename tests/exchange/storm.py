@@ -55,7 +55,6 @@ async def storm(
     files: int,
     drop_every: int,
     kills: Sequence[int],
-    interval: float = 0.01,
     patience: float = 90,
     **options: Any,
 ) -> Seen:
@@ -63,7 +62,7 @@ async def storm(
 
     Where answers may stay unknown the platform waits for them in vain: it is told to abort when nothing is left to do.
     """
-    rules = PlatformRules(count=files, interval=interval, patience=patience, **PING)
+    rules = PlatformRules(count=files, interval=0.01, patience=patience, **PING)
     faults = PlatformFaults(drop_every=drop_every, duplicate_every=13, swap_every=17, foreign_every=50)
     async with PlatformDouble(rules=rules, faults=faults) as platform:
         given = settings(platform, root, **options)

