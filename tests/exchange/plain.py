@@ -28,7 +28,7 @@ class Participant:
 
     async def until(self, event: str) -> Any:
         """Wait for an event; gives its payload. The others stay where they are."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (place := next((n for n, (name, _) in enumerate(self.heard) if name == event), None)) is None:
                 await self.next()
         return self.heard.pop(place)[1]
@@ -59,7 +59,7 @@ class Participant:
         self._client.on("*", self._hear, namespace=self.room)
         self._client.on("disconnect", self._left, namespace=self.room)
         try:
-            await self._client.connect(self._url, transports=["websocket"], namespaces=[self.room], wait_timeout=10)
+            await self._client.connect(self._url, transports=["websocket"], namespaces=[self.room], wait_timeout=30)
         except BaseException:
             await self._close()
             raise

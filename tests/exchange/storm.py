@@ -50,9 +50,18 @@ class Seen:
 
 
 async def storm(
-    root: Path, *, files: int, drop_every: int, kills: Sequence[int], patience: float = 40, **options: Any
+    root: Path,
+    *,
+    files: int,
+    drop_every: int,
+    kills: Sequence[int],
+    patience: float = 90,
+    **options: Any,
 ) -> Seen:
-    """Serve a session through it; the process is killed each time that results of so many files have come."""
+    """Serve a session through it; the process is killed each time that results of so many files have come.
+
+    Where answers may stay unknown the platform waits for them in vain: it is told to abort when nothing is left to do.
+    """
     rules = PlatformRules(count=files, interval=0.01, patience=patience, **PING)
     faults = PlatformFaults(drop_every=drop_every, duplicate_every=13, swap_every=17, foreign_every=50)
     async with PlatformDouble(rules=rules, faults=faults) as platform:
@@ -60,8 +69,22 @@ async def storm(
         for kill in kills:
             await _killed_at(kill, platform, given)
         async with Worker(*_role(platform, given), module=MODULE) as worker:
+            if options.get("resend") == "never":
+                await _all_told(files, given["store"])
+                await asyncio.to_thread(platform.abort)
             await worker.rest()
         return Seen(platform.counters(), await states(given["store"]))
+
+
+async def _all_told(files: int, store: str) -> None:
+    """Wait until the journal knows of each file what became of its answer."""
+    async with asyncio.timeout(90):
+        while _told(await states(store)) < files:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.2)
+
+
+def _told(seen: Mapping[FileId, str]) -> int:
+    return sum(state in {"acknowledged", "unknown"} for state in seen.values())
 
 
 async def states(store: str, participant: str = "participant") -> dict[FileId, str]:

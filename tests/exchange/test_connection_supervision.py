@@ -14,7 +14,7 @@ import pytest
 from insession.exchange.connection import Target, Websocket
 from insession.testing.platform import Counters, Drop, PlatformDouble
 
-from .sessions import platform
+from .sessions import HEARTBEAT, platform
 
 PATIENCE = 30.0
 
@@ -61,7 +61,7 @@ async def watched(double: PlatformDouble, **options: Any) -> AsyncIterator[Watch
 
 @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open", "close"])
 async def test_the_line_comes_back(way: Drop) -> None:
-    async with platform() as double, watched(double) as line:
+    async with platform(**HEARTBEAT if way == "half-open" else {}) as double, watched(double) as line:
         await line.until("connect", 1)
         # A half-open line takes its time to be noticed: once is enough there.
         numbers = (2,) if way == "half-open" else (2, 3)

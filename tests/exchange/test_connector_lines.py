@@ -21,7 +21,7 @@ from insession.exchange.settings import ExchangeSettings
 from insession.testing.platform import Drop, PlatformFaults
 
 from .servers import Plain
-from .sessions import OPTIONS, Heard, echo, platform, serving
+from .sessions import HEARTBEAT, OPTIONS, Heard, echo, platform, serving
 
 
 class Page(Plain):
@@ -180,15 +180,17 @@ class TestLines:
     @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open"])
     @pytest.mark.parametrize("resend", ["always", "never"])
     async def test_a_session_outlives_its_lines(self, tmp_path: Path, way: Drop, resend: str) -> None:
-        # What is unknown is waited for by the platform until its patience ends, and half-open lines take their time to
-        # be noticed: one loss is enough there.
-        every = 4 if resend == "always" and way != "half-open" else 7
-        faults = PlatformFaults(drop_every=every, drops=(way,), duplicate_every=5)
-        patience = 30.0 if resend == "always" else 3.0 if way == "half-open" else 1.5
-        async with platform(faults, count=12, interval=0.02, patience=patience) as double:
+        # Half-open lines take their time to be noticed: one loss is enough there.
+        faults = PlatformFaults(drop_every=7 if way == "half-open" else 4, drops=(way,), duplicate_every=5)
+        async with platform(faults, count=12, interval=0.02, **HEARTBEAT) as double:
             async with serving(double, tmp_path, resend=resend, join_timeout=0.5) as (session, heard):
-                outcome = await session.run(OPTIONS)
+                await session.start(OPTIONS)
+                await heard.until(lambda: len(heard.of(What.ACKNOWLEDGED)) + len(heard.of(What.UNKNOWN)) == 12)
                 unknown = {event.file_id for event in heard.of(What.UNKNOWN)}
+                if unknown:
+                    # The platform waits for them in vain.
+                    await asyncio.to_thread(double.abort)
+                outcome = await session.wait()
             counters = double.counters()
         assert counters.drops
         assert counters.violations == []

@@ -93,7 +93,7 @@ async def test_evil_ids_harm_nothing(tmp_path: Path) -> None:
 async def test_foreign_and_empty_ids_are_refused_and_reported(tmp_path: Path) -> None:
     files = (PlatformFile(id="", content="nobody's"), PlatformFile(id="good", content="good"))
     faults = PlatformFaults(foreign_every=2)
-    outcome, counters, events = await served(tmp_path, files, faults=faults, ending="time", patience=1)
+    outcome, counters, events = await served(tmp_path, files, faults=faults, ending="time", patience=2)
     assert outcome is Outcome.FINISH
     assert counters.violations == []
     assert [file.answers for file in counters.files] == [0, 1]

@@ -22,8 +22,9 @@ from insession.testing.platform import (
 )
 
 from .plain import START, START_2023, Participant
+from .sessions import HEARTBEAT
 
-QUICK = {"interval": 0.0, "ping_interval": 1, "ping_timeout": 0.5, "downtime": 0.05}
+QUICK = {"interval": 0.0, "downtime": 0.05}
 
 
 def platform(
@@ -169,8 +170,8 @@ async def test_faults_come_in_turn_and_are_counted() -> None:
         refuse_every=7,
         lose_acknowledgement_every=8,
     )
-    async with platform(faults, count=24, interval=0.005, patience=10) as double:
-        await asyncio.wait_for(Stubborn(double).serve(), 20)
+    async with platform(faults, count=24, interval=0.005, patience=40, **HEARTBEAT) as double:
+        await asyncio.wait_for(Stubborn(double).serve(), 40)
         counters = double.counters()
     assert set(counters.drops) >= {"transport", "disconnect", "restart", "half-open"}
     assert counters.connections > counters.joins >= 3
@@ -185,7 +186,7 @@ async def test_faults_come_in_turn_and_are_counted() -> None:
 
 @pytest.mark.parametrize("way", ["transport", "disconnect", "restart", "half-open", "close"])
 async def test_a_line_is_lost_by_hand(way: Drop) -> None:
-    async with platform() as double, Participant(double) as client:
+    async with platform(**HEARTBEAT if way == "half-open" else {}) as double, Participant(double) as client:
         await asyncio.to_thread(double.drop, way)
         await client.until("left")
         assert double.counters().drops == [way]
@@ -195,7 +196,7 @@ async def test_a_line_is_lost_by_hand(way: Drop) -> None:
 
 
 async def test_an_abort_of_the_platform_is_told_again_where_the_line_was_dead() -> None:
-    async with platform(interval=9) as double:
+    async with platform(interval=9, **HEARTBEAT) as double:
         async with Participant(double) as client:
             await client.say("session-start", START)
             await client.until("session-file-avaiable")

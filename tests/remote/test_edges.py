@@ -297,10 +297,10 @@ async def test_a_search_for_lost_sessions_that_hangs_is_tried_again(make: Make, 
 
     who = Slow(tiny.port)
     tiny.fail("login", Fault(after=True))
-    async with make(who, logout_timeout=0.1) as pool:
+    async with make(who, logout_timeout=0.2) as pool:
         await pool.acquire()
         await happens(lambda: len(tiny.sessions) == 1)
-        assert who.searches == 2
+        assert who.searches >= 2
 
 
 async def test_a_login_is_given_up_in_time(make: Make, tiny: Tiny) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -266,25 +267,32 @@ async def test_a_place_that_was_lost_is_waited_for_before_a_renewal(make: Make, 
 
 @pytest.mark.requirement("S13")
 async def test_the_loop_is_never_held_up(make: Make, tmp_path: Any, tiny: Tiny) -> None:
-    worst, ended = 0.0, False
+    async def use() -> None:
+        async with make(store=f"sqlite:///{tmp_path}/remote.db") as pool:
+            token = await pool.acquire()
+            for _ in range(20):
+                await pool.invoke(token, find())
+            blob = await pool.detach(token)
+            await pool.attach(token, blob)
 
-    async def watch() -> None:
-        nonlocal worst
-        while not ended:
-            begun = time.monotonic()
-            await asyncio.sleep(0)
-            worst = max(worst, time.monotonic() - begun)
+    # What it would be on a quiet machine: a few milliseconds; scrypt alone takes 50. A busy one holds anybody up.
+    stalls = []
+    for _ in range(10):
+        stalls.append(await longest_stall(use()))
+        if stalls[-1] < 0.1:
+            break
+    assert min(stalls) < 0.1
 
-    watching = asyncio.ensure_future(watch())
-    async with make(store=f"sqlite:///{tmp_path}/remote.db") as pool:
-        token = await pool.acquire()
-        for _ in range(20):
-            await pool.invoke(token, find())
-        blob = await pool.detach(token)
-        await pool.attach(token, blob)
-    ended = True
-    await watching
-    assert worst < 0.25  # what it would be on a quiet machine: a few milliseconds; scrypt alone takes 50
+
+async def longest_stall(work: Coroutine[Any, Any, None]) -> float:
+    """The longest time, in seconds, that the loop did nothing else while some work was done."""
+    task, longest = asyncio.ensure_future(work), 0.0
+    while not task.done():
+        begun = time.monotonic()
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - begun)
+    await task
+    return longest
 
 
 @pytest.mark.requirement("S46")

@@ -70,6 +70,6 @@ async def _long_storm(folder: Path) -> str:
 def exchange_parts() -> list[Part]:
     """All of them."""
     return [
-        Part("exchange: 3,000 files in a storm", 200, awaited(_long_storm)),
+        Part("exchange: 3,000 files in a storm", 90, awaited(_long_storm)),
         Part("exchange: memory over 3,000 files", 60, awaited(_memory)),
     ]

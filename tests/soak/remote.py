@@ -7,6 +7,8 @@ from pathlib import Path
 from insession.remote.sankhya import SankhyaContext
 from insession.testing import SankhyaDoubleProcess
 from tests.remote.crowd import SEEDED, check, crowd, settings_of
+from tests.remote.processes.conftest import open_house
+from tests.remote.processes.test_killing import die_among_the_living
 
 from .part import Part
 
@@ -21,7 +23,14 @@ def _crowd(folder: Path) -> str:
         return check(double, seen, THREADS * CALLS, CAP)
 
 
+def _death(folder: Path) -> str:
+    with open_house(folder) as house:
+        die_among_the_living(house)
+    return ""
+
+
 def remote_parts(*, full: bool) -> list[Part]:
-    """One; in the long form four times."""
-    name = f"{THREADS} threads of {CALLS} mixed calls of a service whose sessions die"
-    return [Part(name, 60, _crowd)] * (4 if full else 1)
+    """Two; in the long form the first four times."""
+    name = f"remote: {THREADS} threads of {CALLS} mixed calls of a service whose sessions die"
+    death = "remote: a process that dies beside one that lives on, with its real wait"
+    return [*[Part(name, 30, _crowd)] * (4 if full else 1), Part(death, 30, _death)]

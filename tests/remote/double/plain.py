@@ -32,7 +32,7 @@ class Plain:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx2.Client(timeout=5, headers={"User-Agent": "Plain/1"})
+        self.http = httpx2.Client(timeout=30, headers={"User-Agent": "Plain/1"})
         self.session = ""
 
     def __enter__(self) -> Self:

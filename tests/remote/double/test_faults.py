@@ -62,13 +62,14 @@ def test_a_huge_answer(double: SankhyaDouble, client: Plain) -> None:
 def test_an_answer_that_is_late_or_held(double: SankhyaDouble, client: Plain) -> None:
     double.inject("slow", seconds=30)
     double.inject("hold", service=LOGOUT)
-    client.http.timeout = 0.2
+    client.http.timeout = 1.0
     with pytest.raises(httpx2.ReadTimeout):
         client.post(SAVE, save("Tarde"))
     assert double.counters.saves_executed == 1
     with pytest.raises(httpx2.ReadTimeout):
         client.ask(LOGOUT)
     assert double.counters.logouts == 0
+    client.http.timeout = 30
     double.release()
     assert client.ask(LOGOUT).get("status") == "1"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,23 +25,18 @@ class House:
     """Start a program beside the others."""
 
 
-@pytest.fixture
-def make_house(tmp_path: Path) -> Iterator[Callable[[], House]]:
-    """As many as a test wants, which know nothing of each other."""
+@contextmanager
+def open_house(folder: Path) -> Iterator[House]:
+    """One whose store is in a folder."""
     with ExitStack() as stack:
-
-        def make() -> House:
-            double = stack.enter_context(SankhyaDouble(seed=30))
-            folder = tmp_path / double.url.rpartition(":")[2]
-            folder.mkdir()
-            return House(double, lambda text, **environ: stack.enter_context(Program(text, double, folder, **environ)))
-
-        yield make
+        double = stack.enter_context(SankhyaDouble(seed=30))
+        yield House(double, lambda text, **environ: stack.enter_context(Program(text, double, folder, **environ)))
 
 
 @pytest.fixture
-def house(make_house: Callable[[], House]) -> House:
-    return make_house()
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as house:
+        yield house
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from insession.testing import SankhyaDouble
@@ -12,7 +10,6 @@ from .conftest import House, Run
 from .running import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
-Check = Callable[[], None]
 HOLDER = """
 ctx = SankhyaContext.from_settings()
 tokens = [ctx.acquire_session() for _ in range(2)]
@@ -22,6 +19,8 @@ while sys.stdin.readline():
 ctx.dispose()
 """
 FINALIZER = """
+from insession.kernel import recovery
+recovery.FINISH_TTL = 1.0
 ctx = SankhyaContext.from_settings()
 token = ctx.acquire_session()
 say("holds")
@@ -69,63 +68,41 @@ def test_two_recoveries_at_once_end_each_session_once(double: SankhyaDouble, sta
     assert (double.counters.logouts, double.counters.logouts_unknown) == (3, 0)
 
 
-@pytest.mark.requirement("S44", "S45", "S46")
-def test_what_takes_its_time(make_house: Callable[[], House]) -> None:
-    """Three deaths at once, because each takes some real seconds to be noticed."""
-    for check in [
-        among_the_living(make_house()),
-        between_ending_and_logout(make_house()),
-        within_a_login(make_house()),
-    ]:
-        check()
-
-
-def among_the_living(house: House) -> Check:
-    """Somebody lives on, and nobody starts: a node counts as dead after 15 s."""
-    living, dead = house.start(HOLDER), house.start(HOLDER)
-    assert dead.line() == living.line() == "holds"
-    dead.kill()
-
-    def check() -> None:
-        wait_until(lambda: house.double.counters.live_sessions == 3, "the dead one's sessions are logged out")
-        assert (house.double.counters.logouts, house.double.counters.logouts_unknown) == (3, 0)
-        living.say()
-        assert living.line().startswith("1 ")
-
-    return check
-
-
-def between_ending_and_logout(house: House) -> Check:
-    """The lease for the work after an ending runs out after 30 s."""
-    double = house.double
+@pytest.mark.requirement("S44")
+def test_a_death_between_the_ending_and_the_log_out(double: SankhyaDouble, start: Run) -> None:
+    """Its lease for the work after an ending has to run out: a second here, else 30."""
     double.inject("hold", service="logout")
-    dead = house.start(FINALIZER)
+    dead = start(FINALIZER)
     assert dead.line() == "holds"
     dead.say()
     wait_until(lambda: double.requests("logout"), "the logout is under way")
     dead.kill()
     assert double.counters.live_sessions == 2
-    after = house.start(HOLDER)
-
-    def check() -> None:
-        assert after.line() == "holds"
-        wait_until(lambda: double.counters.live_sessions == 3, "both are logged out")
-        assert double.counters.logouts == 2
-
-    return check
+    after = start(HOLDER)
+    assert after.line() == "holds"
+    wait_until(lambda: double.counters.live_sessions == 3, "both are logged out")
+    assert double.counters.logouts == 2
 
 
-def within_a_login(house: House) -> Check:
+@pytest.mark.requirement("S45", "S46")
+def test_a_death_within_a_login(double: SankhyaDouble, start: Run) -> None:
     """The service has given a session, and the only one who could have known of it is dead."""
-    double, environ = house.double, {"SANKHYA_FIND_LOST_SESSIONS": "true"}
+    environ = {"SANKHYA_FIND_LOST_SESSIONS": "true"}
     double.inject("hold", service="login", when="after")
-    dead = house.start("SankhyaContext.from_settings()", **environ)
+    dead = start("SankhyaContext.from_settings()", **environ)
     wait_until(lambda: double.counters.logins_ok == 1, "the service has a session that nobody knows")
     dead.kill()
-    after = house.start(HOLDER, **environ)
+    after = start(HOLDER, **environ)
+    assert after.line() == "holds"
+    wait_until(lambda: double.counters.live_sessions == 3, "the lost session is found and ended")
 
-    def check() -> None:
-        assert after.line() == "holds"
-        wait_until(lambda: double.counters.live_sessions == 3, "the lost session is found and ended")
 
-    return check
+def die_among_the_living(house: House) -> None:
+    """Somebody lives on, and nobody starts: a node counts as dead after 15 s. A part of the soak."""
+    living, dead = house.start(HOLDER), house.start(HOLDER)
+    assert dead.line() == living.line() == "holds"
+    dead.kill()
+    wait_until(lambda: house.double.counters.live_sessions == 3, "the dead one's sessions are logged out")
+    assert (house.double.counters.logouts, house.double.counters.logouts_unknown) == (3, 0)
+    living.say()
+    assert living.line().startswith("1 ")

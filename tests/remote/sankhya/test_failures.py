@@ -74,8 +74,8 @@ async def test_a_save_whose_answer_is_lost_is_sent_once(kind: str, double: Sankh
 
 @pytest.mark.requirement("S33")
 async def test_a_save_that_is_too_slow_is_sent_once(double: SankhyaDouble, opened: Opened) -> None:
-    context = await opened(timeout=0.3)
-    double.inject("slow", service="saveRecord", seconds=3.0)
+    context = await opened(timeout=1.0)
+    double.inject("slow", service="saveRecord", seconds=10.0)
     with pytest.raises(ServiceRequestOutcomeUnknownException):
         await context.wrapper.insert_async(Partner(name="Novo"))
     assert double.counters.saves_received == 1
