@@ -12,8 +12,9 @@ from insession.exchange.errors import ForeignSession
 
 from .results import Report, Results
 
-MOST_EARLY: Final = 1_000
-"""So many files wait for the session to be known."""
+MOST_EARLY: Final = 10_000
+"""So many files wait for the session to be known, or for a lease to run out that a killed process left behind. That is
+far more than a session has on the platform; what does not fit would be lost, unless the platform sends it again."""
 
 
 class Arrivals:
@@ -25,14 +26,15 @@ class Arrivals:
         self._report = report
         self._session_id: Id | None = None
         self._closed = False
-        self._early: list[FileCame] = []
+        self._early: dict[tuple[Id | None, Id], FileCame] = {}
+        """Each file once: with every new line the platform may send all of them again."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, session_id: Id) -> None:
         """The desk serves this session: what waited goes there."""
         self._session_id = session_id
-        early, self._early = self._early, []
-        for file in early:
+        early, self._early = self._early, {}
+        for file in early.values():
             self.came(file)
 
     def close(self) -> None:
@@ -45,8 +47,8 @@ class Arrivals:
             return
         if self._session_id is not None:
             self._take_in(file, self._session_id)
-        elif len(self._early) < MOST_EARLY:
-            self._early.append(file)
+        elif (key := (file.session_id, file.file_id)) in self._early or len(self._early) < MOST_EARLY:
+            self._early[key] = file
         else:
             self._report("more files came than can wait for the session to be known; this one is not taken", None)
 
