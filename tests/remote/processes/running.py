@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -26,7 +27,8 @@ import os, signal, sys, threading, time
 from insession.remote.sankhya import Partner, SankhyaContext, SankhyaSettings
 
 def say(*words):
-    print(*words, flush=True)
+    # In one piece: children of a fork say something at the same time.
+    os.write(1, " ".join([*map(str, words)]).encode() + bytes([10]))
 
 """
 
@@ -53,6 +55,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
+            start_new_session=True,
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -64,7 +67,9 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.popen.kill()
+        # With the children that it left behind: they hold the other end of its pipes.
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         self._reading.join()
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
